@@ -1,0 +1,5 @@
+"""``python -m spectra.cli``."""
+
+from .main import main
+
+main()

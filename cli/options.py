@@ -1,0 +1,72 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import spectra
+
+F = TypeVar("F", bound=Callable[..., Any])
+FORMATS = ("table", "json", "csv", "parquet", "markdown")
+_SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".md": "markdown", ".txt": "table"}
+
+
+def selection(command: F) -> F:
+    """--include and --exclude."""
+    command = click.option(
+        "--exclude", multiple=True, metavar="REGEX", help="Leave out matrices whose name REGEX finds; repeatable."
+    )(command)
+    return click.option(
+        "--include",
+        multiple=True,
+        metavar="REGEX",
+        help="Take only matrices whose name REGEX finds; repeatable. Default: all but embeddings and heads.",
+    )(command)
+
+
+def output(command: F) -> F:
+    """--format, --output and --quiet."""
+    command = click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")(command)
+    command = click.option(
+        "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to stdout."
+    )(command)
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(FORMATS),
+        help="Default: by the suffix of --output, else table.",
+    )(command)
+
+
+def resolve_format(format_: str | None, path: Path | None) -> str:
+    """The format asked for, or the one that the output's suffix names."""
+    if format_:
+        return format_
+    if path is None:
+        return "table"
+    if path.suffix not in _SUFFIXES:
+        raise click.UsageError(f"cannot tell a format from {path.name!r}; add --format or use one of {', '.join(_SUFFIXES)}")
+    return _SUFFIXES[path.suffix]
+
+
+def deliver(content: bytes, path: Path | None, format_: str) -> None:
+    """To the file, whole or not at all, or to stdout."""
+    if path is not None:
+        from spectra.files import whole_file
+
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
+    elif format_ == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("parquet is binary; give it a file with --output")
+    else:
+        click.get_binary_stream("stdout").write(content)
+
+
+def open_all(sources: Sequence[str]) -> list[Any]:
+    """Open checkpoints before anything long starts, so that a typing error shows at once."""
+    return [spectra.open_checkpoint(source) for source in sources]

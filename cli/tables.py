@@ -1,0 +1,158 @@
+"""Tables for a terminal, as wide as it is."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_MAX_ROWS = 25
+_PIPE_WIDTH = 120
+_MIN_NAME, _MAX_NAME = 14, 40
+
+
+def comparison_text(results: Sequence[Any], *, to_file: bool = False) -> str:
+    """Every comparison as a table: worst matrices first, totals last, what was skipped below."""
+    console = _console(to_file)
+    for result in results:
+        _print_comparison(console, result)
+    if len(results) > 1:
+        table = Table(box=None, title="All", title_justify="left", pad_edge=False)
+        table.add_column("tuned", overflow="fold")
+        for heading in ("intruders", "matrices"):
+            table.add_column(heading, justify="right")
+        for result in results:
+            table.add_row(result.tuned, str(result.num_intruders), str(result.num_matrices))
+        console.print(table)
+    return _text(console)
+
+
+def matrices_text(label: str, kind: str, rows: Sequence[dict[str, Any]], skipped: Any, *, to_file: bool = False) -> str:
+    """The listing of `spectra inspect`."""
+    console = _console(to_file)
+    headings = list(rows[0])
+    table = Table(box=None, title=f"{label} ({kind})", title_justify="left", pad_edge=False)
+    for heading in headings:
+        text = isinstance(rows[0][heading], str)
+        table.add_column(heading, justify="left" if text else "right", overflow="fold", no_wrap=not text)
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
+    console.print(table)
+    console.print(f"\n{len(rows)} matrices, {sum(r['rows'] * r['cols'] for r in rows):,} entries; {_skipped(skipped)}", highlight=False)
+    return _text(console)
+
+
+def _print_comparison(console: Console, result: Any) -> None:
+    ordered = result.worst_first()
+    shown = ordered if len(ordered) <= _MAX_ROWS + 3 else ordered.head(_MAX_ROWS)
+    rest = ordered.iloc[len(shown) :]
+    stack = _only_stack(ordered)
+    names = [name.removeprefix(stack) + (" *" if note else "") for name, note in zip(shown["name"], shown["note"], strict=True)]
+    columns = [
+        [heading, *(cell(row) for _, row in shown.iterrows()), total(ordered)] for heading, cell, total in _COLUMNS
+    ]
+    columns = _that_fit(columns, console.width - min(_MAX_NAME, max(_MIN_NAME, *map(len, names))))
+    name_width = console.width - sum(max(map(len, column)) + 2 for column in columns)
+    title = f"{result.tuned}  against  {result.base}"
+    table = Table(box=None, pad_edge=False, show_footer=True, title_justify="left", title=title)
+    table.add_column("matrix", footer=f"all {result.num_matrices}", no_wrap=True)
+    for column in columns:
+        table.add_column(column[0], justify="right", no_wrap=True, footer=column[-1])
+    for index, (name, intruders) in enumerate(zip(names, shown["num_intruders"], strict=True), start=1):
+        cells = [_elided(name, name_width), *(column[index] for column in columns)]
+        table.add_row(*cells, style="bold" if intruders else None)
+    if len(rest):
+        table.add_row(f"… {len(rest)} more", str(int(rest["num_intruders"].sum())), style="dim")
+    console.print(table)
+    console.print()
+    for line in _remarks(result, stack):
+        console.print(line, highlight=False, markup=False)
+    console.print()
+
+
+# Heading, a row's cell and the footer, the most telling first: a narrow terminal shows the first few.
+_COLUMNS: list[tuple[str, Any, Any]] = [
+    ("intruders", lambda r: str(r["num_intruders"]), lambda t: str(int(t["num_intruders"].sum()))),
+    ("min cos", lambda r: f"{min(r['max_cosine']):.2f}", lambda t: f"{min(t['max_cosine'].map(min)):.2f}"),
+    ("eff rank", lambda r: f"{r['effective_rank']:.1f}", lambda t: f"{t['effective_rank'].mean():.1f}"),
+    ("‖ΔW‖/‖W0‖", lambda r: f"{r['relative_delta']:.3f}", lambda t: f"{t['relative_delta'].mean():.3f}"),
+    ("spike", lambda r: f"{r['spike_ratio']:.3f}", lambda t: f"{t['spike_ratio'].mean():.3f}"),
+    ("energy", lambda r: f"{r['intruder_energy_share']:.1%}", lambda t: f"{t['intruder_energy_share'].mean():.1%}"),
+    ("stable rank", lambda r: f"{r['stable_rank']:.1f}", lambda t: f"{t['stable_rank'].mean():.1f}"),
+    ("chance cos", lambda r: f"{r['null_cosine']:.2f}", lambda t: f"{t['null_cosine'].mean():.2f}"),
+    ("shape", lambda r: f"{r['rows']}×{r['cols']}", lambda t: ""),
+]
+
+
+def _that_fit(columns: list[list[str]], width: int) -> list[list[str]]:
+    """As many leading columns as fit, the first in any case."""
+    kept: list[list[str]] = []
+    for column in columns:
+        width -= max(map(len, column)) + 2
+        if width < 0 and kept:
+            break
+        kept.append(column)
+    return kept
+
+
+def _only_stack(table: Any) -> str:
+    """What all names with a layer number begin with, e.g. ``encoder.layer.``; empty for several stacks."""
+    stacks = {name[: -len(f"{layer}.{module}")] for name, layer, module in zip(table["name"], table["layer"], table["module"], strict=True) if layer == layer}
+    return stacks.pop() if len(stacks) == 1 else ""
+
+
+def _remarks(result: Any, stack: str) -> list[str]:
+    table = result.matrices
+    lines = [f"{result.summary()}."]
+    if result.side == "both":
+        lines.append(f"Right side: {int(table['num_intruders_right'].sum())} intruder dimensions.")
+    low, high = table["null_intruder_rate"].min(), table["null_intruder_rate"].max()
+    rate = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+    lines.append(
+        f"Chance: a random direction's best cosine stays below {table['null_cosine_q99'].max():.2f} (99%), "
+        f"so it would count as an intruder with probability {rate}."
+    )
+    without = f"Names are without {stack!r}. " if stack else ""
+    lines.append(f"{without}Last row: sum of intruders, least cosine, means of the rest.")
+    for note in sorted(set(filter(None, table["note"]))):
+        names = ", ".join(table.loc[table["note"] == note, "name"].head(3))
+        lines.append(f"* {names}: {note}")
+    dropped = [f"{part!r} of the {side}" for side, part in result.provenance["dropped_prefixes"].items() if part]
+    matched = f"{result.provenance['matched']} matrices matched" + (f" without {' and '.join(dropped)}" if dropped else "")
+    return [*lines, f"{matched}; {_skipped(result.skipped)}"]
+
+
+def _skipped(skipped: Any) -> str:
+    """One clause: how many were skipped, by reason, with the first names of each."""
+    if not len(skipped):
+        return "none skipped."
+    parts = []
+    for reason, group in skipped.groupby("reason", sort=False):
+        names = ", ".join(group["name"].head(2)) + (", …" if len(group) > 2 else "")
+        parts.append(f"{len(group)} {reason} ({names})")
+    return f"{len(skipped)} skipped: " + "; ".join(parts) + "."
+
+
+def _elided(name: str, width: int) -> str:
+    if len(name) <= width:
+        return name
+    tail = (width - 1) * 2 // 3
+    return name[: width - 1 - tail] + "…" + name[-tail:]
+
+
+def _console(to_file: bool) -> Console:
+    terminal = sys.stdout.isatty() and not to_file
+    width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
+    return Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color="NO_COLOR" in os.environ)
+
+
+def _text(console: Console) -> str:
+    file = console.file
+    assert isinstance(file, io.StringIO)  # as _console made it
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"

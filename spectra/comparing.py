@@ -1,0 +1,235 @@
+"""`compare`: go through the pairs of two or more checkpoints, one matrix in memory at a time."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._version import __version__
+from .comparison import Comparison, matrices_frame, skipped_frame
+from .errors import CheckpointError, PairingError, SpectraError
+from .files import fingerprint
+from .intruders import BaseSide, Examined, check_options, method_for
+from .linalg import random_direction_null
+from .update import update_measures
+from .weights import Adapter, Checkpoint, Pair, Pairing, Skipped, locate, open_checkpoint, pair
+from .weights.pairs import UNCHANGED
+
+Progress = Callable[[int, int, str], None]
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@overload
+def compare(base: Any, tuned: list[Any] | tuple[Any, ...], **options: Any) -> list[Comparison]: ...
+@overload
+def compare(base: Any, tuned: Any, **options: Any) -> Comparison: ...
+
+
+def compare(
+    base: Any,
+    tuned: Any,
+    *,
+    k: int = 10,
+    epsilon: float = 0.5,
+    side: str = "left",
+    method: str = "auto",
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: Progress | None = None,
+) -> Comparison | list[Comparison]:
+    """Compare a tuned checkpoint, or several, with the base they were tuned from.
+
+    Whatever belongs to the base is computed once for all of `tuned`; one matrix is in memory at a time.
+
+    Parameters
+    ----------
+    base, tuned : str, Path, Mapping, torch.nn.Module or an opened checkpoint
+        Every form that `spectra.open_checkpoint` takes; a list or tuple of tuned ones gives a list.
+    k : int
+        How many leading singular vectors of each tuned matrix to examine.
+    epsilon : float
+        Vectors whose best absolute cosine with the base is below this are intruders.
+    side : {"left", "right", "both"}
+    method : {"auto", "exact"}
+    include, exclude : iterables of str
+        Regular expressions on matrix names; without `include`, all but embeddings and heads.
+    device : str
+        Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
+    dtype : {"float32", "float64"}
+        Precision of the computation, whatever the files hold.
+    progress : callable, optional
+        Called with matrices done, matrices in all, and the name of the current one.
+
+    Raises
+    ------
+    CheckpointError, PairingError
+        If a side cannot be opened, the two do not belong together, or they are equal.
+    ValueError
+        If an option is none of the above.
+
+    Examples
+    --------
+    >>> W0 = torch.eye(4); W = W0.clone(); W[:, 0] += torch.tensor([0.0, 0, 0, 5])
+    >>> compare({"layers.0.q.weight": W0}, {"layers.0.q.weight": W}, k=2).num_matrices
+    1
+    """
+    check_options(k=k, epsilon=epsilon, side=side, method=method)
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
+    started = time.perf_counter()
+    many = isinstance(tuned, (list, tuple))
+    opened_base = open_checkpoint(base)
+    others = [open_checkpoint(one) for one in (tuned if many else [tuned])]
+    if not others:
+        raise PairingError("no tuned checkpoint to compare with the base; pass at least one")
+    include, exclude = tuple(include), tuple(exclude)
+    pairings = [pair(opened_base, other, include=include, exclude=exclude) for other in others]
+    options = {"k": k, "epsilon": epsilon, "side": side, "method": method}
+    tables = _measure(pairings, options, _DTYPES[dtype], device, progress)
+    base_origin = _origin(opened_base)
+    results = []
+    for other, pairing, (rows, skipped) in zip(others, pairings, tables, strict=True):
+        if not rows:
+            raise _nothing_to_show(opened_base, other, skipped)
+        provenance = {
+            "base": base_origin,
+            "tuned": _origin(other),
+            "dropped_prefixes": {"base": pairing.dropped_prefixes[0], "tuned": pairing.dropped_prefixes[1]},
+            "matched": len(pairing.pairs),
+            "k": k,
+            "epsilon": epsilon,
+            "side": side,
+            "method": method,
+            "include": list(include),
+            "exclude": list(exclude),
+            "dtype": dtype,
+            "device": device,
+            "versions": {
+                "spectra": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        results.append(
+            Comparison(
+                opened_base.label,
+                other.label,
+                k,
+                epsilon,
+                side,
+                matrices_frame(_with_unique_modules(rows)),
+                skipped_frame([asdict(entry) for entry in skipped]),
+                provenance,
+            )
+        )
+    return results if many else results[0]
+
+
+def _measure(
+    pairings: Sequence[Pairing],
+    options: dict[str, Any],
+    dtype: torch.dtype,
+    device: str,
+    progress: Progress | None,
+) -> list[tuple[list[dict[str, Any]], list[Skipped]]]:
+    """Rows and skipped entries of each tuned checkpoint; the base's side of a matrix is computed once for all."""
+    tables: list[tuple[list[dict[str, Any]], list[Skipped]]] = [([], list(p.skipped)) for p in pairings]
+    # Matrices whose shared rows differ (resized vocabularies) are different matrices of the base.
+    todo: dict[tuple[str, int], list[tuple[int, Pair]]] = {}
+    for index, pairing in enumerate(pairings):
+        for one in pairing.pairs:
+            todo.setdefault((one.name, one.rows), []).append((index, one))
+    for done, ((name, _), entries) in enumerate(todo.items()):
+        if progress:
+            progress(done, len(todo), name)
+        W0 = entries[0][1].read_base(dtype=dtype, device=device)
+        bad = _num_nonfinite(W0)
+        side: BaseSide | None = None
+        for index, one in entries:
+            rows, skipped = tables[index]
+            W, factors = one.read_tuned(W0)
+            if bad or (broken := _num_nonfinite(W)):
+                where, count = ("base", bad) if bad else ("tuned checkpoint", broken)
+                skipped.append(Skipped(name, f"the {where} holds {count} NaN or Inf values here", problem=True))
+            elif torch.equal(W0, W):
+                skipped.append(Skipped(name, UNCHANGED))
+            else:
+                side = side or method_for(options["method"], W0)
+                examined = side.examine(W, options["k"], options["side"])
+                rows.append(_row(one, examined, options["epsilon"], W0, W, update_measures(W0, W, factors)))
+    if progress:
+        progress(len(todo), len(todo), "")
+    return tables
+
+
+def _num_nonfinite(matrix: Tensor) -> int:
+    return int((~torch.isfinite(matrix)).sum())
+
+
+def _row(
+    one: Pair, examined: list[Examined], epsilon: float, W0: Tensor, W: Tensor, update: dict[str, float]
+) -> dict[str, Any]:
+    _, layer, module = locate(one.name)
+    spectral_norm = float(examined[0].base_singular_values[0])
+    row: dict[str, Any] = {"name": one.name, "layer": layer, "module": module, "rows": W0.shape[0], "cols": W0.shape[1]}
+    for suffix, found in zip(("", "_right"), examined, strict=False):
+        intruders = found.intruders(epsilon)
+        energy = float((found.singular_values[intruders].double() ** 2).sum())
+        null = random_direction_null(found.dimension, found.num_base_vectors)
+        row |= {
+            f"num_intruders{suffix}": len(intruders),
+            f"intruders{suffix}": intruders,
+            f"max_cosine{suffix}": found.max_cosine.tolist(),
+            f"nearest{suffix}": found.nearest.tolist(),
+            f"singular_values{suffix}": found.singular_values.tolist(),
+            f"base_singular_values{suffix}": found.base_singular_values.tolist(),
+            f"cosines{suffix}": found.cosines.tolist(),
+            f"intruder_energy_share{suffix}": energy / float(W.double().norm()) ** 2 if intruders else 0.0,
+            f"intruder_delta_share{suffix}": energy / update["delta_norm"] ** 2 if intruders else 0.0,
+            f"null_cosine{suffix}": null.quantile(0.5),
+            f"null_cosine_q99{suffix}": null.quantile(0.99),
+            f"null_intruder_rate{suffix}": null.prob_below(epsilon),
+        }
+    return row | {
+        **update,
+        "spike_ratio": update["delta_spectral_norm"] / spectral_norm if spectral_norm else float("nan"),
+        "method": examined[0].method,
+        "note": one.note,
+    }
+
+
+def _with_unique_modules(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where a model has several stacks (encoder and decoder), a module's label says which one it is in."""
+    stacks = {locate(row["name"])[0] for row in rows if row["layer"] is not None}
+    if len(stacks) > 1:
+        return [row | {"module": f"{locate(row['name'])[0]}.{row['module']}".lstrip(".")} for row in rows]
+    return rows
+
+
+def _origin(checkpoint: Checkpoint | Adapter) -> dict[str, Any]:
+    return {
+        "source": checkpoint.label,
+        "kind": checkpoint.kind,
+        "revision": checkpoint.revision,
+        "files": [fingerprint(path) for path in checkpoint.files],
+    }
+
+
+def _nothing_to_show(base: Checkpoint, tuned: Checkpoint | Adapter, skipped: list[Skipped]) -> SpectraError:
+    if problem := next((entry for entry in skipped if entry.problem), None):
+        return CheckpointError(f"{tuned.label}: nothing can be compared with {base.label}, as {problem.name}: {problem.reason}")
+    same = sum(entry.reason == UNCHANGED for entry in skipped)
+    return PairingError(
+        f"{base.label} and {tuned.label}: all {same} matrices are equal, nothing was tuned; check that the second is the tuned one"
+    )

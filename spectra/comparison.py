@@ -1,0 +1,175 @@
+"""Two checkpoints in, a table out: what the tuning did to each matrix."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .errors import ResultError
+
+# The columns of `Comparison.matrices` that hold one entry a vector; `_right` ones are there for side="both".
+VECTOR_COLUMNS = ("max_cosine", "nearest", "singular_values", "base_singular_values", "cosines")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What tuning did to the weights of one model.
+
+    Attributes
+    ----------
+    base, tuned : str
+        What was compared.
+    k : int
+        How many leading singular vectors of each tuned matrix were examined.
+    epsilon : float
+        The cosine below which a vector is an intruder.
+    side : {"left", "right", "both"}
+        With ``"both"``, the columns without suffix are about the left side (Definition 3.1), those ending in
+        ``_right`` about the right one.
+    matrices : DataFrame
+        One row a matrix, in the base's order.
+    skipped : DataFrame
+        Columns ``name``, ``reason`` and ``problem``: what was not compared, and whether that is by design or damage.
+    provenance : dict
+        Files with their hashes, revisions, method, precision, device, versions, seconds.
+    """
+
+    base: str
+    tuned: str
+    k: int
+    epsilon: float
+    side: str
+    matrices: pd.DataFrame
+    skipped: pd.DataFrame
+    provenance: Mapping[str, Any]
+
+    @property
+    def num_matrices(self) -> int:
+        return len(self.matrices)
+
+    @property
+    def num_intruders(self) -> int:
+        """Intruder dimensions over all matrices at this result's epsilon."""
+        return int(self.matrices["num_intruders"].sum())
+
+    @property
+    def vectors(self) -> pd.DataFrame:
+        """One row an examined singular vector: name, side, index, singular_value, max_cosine, nearest, is_intruder."""
+        frames = [_vectors(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices]
+        sides = ["left", "right"] if self.side == "both" else [self.side]
+        for frame, side in zip(frames, sides, strict=True):
+            frame.insert(1, "side", side)
+        found = pd.concat(frames, ignore_index=True)
+        found["is_intruder"] = found["max_cosine"] < self.epsilon
+        return found
+
+    def count(self, epsilon: float | None = None, *, k: int | None = None) -> int:
+        """Intruder dimensions at another `epsilon`, among the `k` leading vectors of each matrix.
+
+        Raises
+        ------
+        ResultError
+            If `k` is more than were examined.
+        """
+        if k is not None and not 0 <= k <= self.k:
+            raise ResultError(f"this result holds the {self.k} leading vectors, not {k}; compare again with k={k}")
+        limit = self.epsilon if epsilon is None else epsilon
+        return sum(sum(c < limit for c in cosines[:k]) for cosines in self.matrices["max_cosine"])
+
+    def matrix(self, name: str) -> pd.Series:
+        """The row of one matrix, by its name or by any part that only it has.
+
+        Raises
+        ------
+        ResultError
+            If none or several match.
+        """
+        names = self.matrices["name"]
+        hits = names[names == name] if (names == name).any() else names[names.str.contains(name, regex=False)]
+        if len(hits) != 1:
+            shown = ", ".join(list(hits if len(hits) else names)[:3])
+            raise ResultError(f"{len(hits)} matrices of this result match {name!r}; name one of {shown}, …")
+        return self.matrices.loc[hits.index[0]]
+
+    def write(self, path: str | Path) -> None:
+        """Save as ``.json``, ``.csv`` or ``.parquet``; `read_comparisons` reads each of them back."""
+        from .results import write_comparisons
+
+        write_comparisons([self], path)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Comparison:
+        """Read one back.
+
+        Raises
+        ------
+        ResultError
+            If the file is not a saved comparison, or holds several.
+        """
+        from .results import read_comparisons
+
+        found = read_comparisons(path)
+        if len(found) != 1:
+            raise ResultError(f"{path}: holds {len(found)} comparisons; use read_comparisons")
+        return found[0]
+
+    def summary(self) -> str:
+        """One sentence: how many intruders in how many matrices, and what chance would give."""
+        hit = int((self.matrices["num_intruders"] > 0).sum())
+        examined = sum(map(len, self.matrices["max_cosine"]))
+        return (
+            f"{self.num_intruders} intruder dimension{'' if self.num_intruders == 1 else 's'} among {examined:,} leading "
+            f"{'left' if self.side == 'both' else self.side} singular vectors (k = {self.k}, ε = {self.epsilon:g}), in "
+            f"{hit} of {self.num_matrices} matrices"
+        )
+
+    def worst_first(self) -> pd.DataFrame:
+        """`matrices`, most intruders first; among equals the least familiar leading vector first."""
+        lowest = self.matrices["max_cosine"].map(min)
+        order = self.matrices.assign(_lowest=lowest).sort_values(
+            ["num_intruders", "_lowest"], ascending=[False, True], kind="stable"
+        )
+        return order.drop(columns="_lowest")
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.tuned} with {self.base}: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        shown = self.worst_first().assign(lowest_cosine=lambda t: t["max_cosine"].map(min))
+        columns = ["name", "rows", "cols", "num_intruders", "lowest_cosine", "effective_rank", "stable_rank"]
+        columns += ["relative_delta", "spike_ratio", "intruder_energy_share"]
+        table = shown[columns].to_html(index=False, max_rows=30, float_format=lambda v: f"{v:.3g}", border=0)
+        title = html.escape(f"{self.tuned} against {self.base}")
+        return f"<p><b>{title}</b><br>{html.escape(self.summary())}; {len(self.skipped)} skipped</p>{table}"
+
+
+def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The `matrices` table from its rows, with the same types whether measured now or read back."""
+    frame = pd.DataFrame(list(rows))
+    counts = [c for c in frame if c in ("rows", "cols") or c.startswith("num_intruders")]
+    floats = [c for c in frame if frame[c].dtype != object and c not in counts and c != "layer"]
+    texts = [c for c in ("name", "module", "method", "note") if c in frame]
+    frame = frame.astype({c: "int64" for c in counts}).astype({"layer": "Int64"})
+    for column in texts:
+        frame[column] = frame[column].fillna("").astype(object)
+    return frame.astype({c: "float64" for c in floats if c not in texts})
+
+
+def skipped_frame(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The `skipped` table from its entries."""
+    frame = pd.DataFrame(list(entries), columns=["name", "reason", "problem"])
+    return frame.astype({"name": object, "reason": object, "problem": bool})
+
+
+def _vectors(matrices: pd.DataFrame, suffix: str) -> pd.DataFrame:
+    columns = {f"{column}{suffix}": column for column in VECTOR_COLUMNS if column != "cosines"}
+    long = matrices[["name", *columns]].rename(columns=columns).explode(list(columns.values()), ignore_index=True)
+    long = long.rename(columns={"singular_values": "singular_value", "base_singular_values": "base_singular_value"})
+    long.insert(1, "index", long.groupby("name", sort=False).cumcount())
+    kinds = {"max_cosine": float, "singular_value": float, "base_singular_value": float, "nearest": int}
+    return long.astype(kinds)

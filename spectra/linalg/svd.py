@@ -1,0 +1,102 @@
+"""The full singular value decomposition, in at least float32, with fallbacks where a driver does not converge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import scipy.linalg
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SVD:
+    """Thin decomposition ``W == (U * s) @ Vh`` of an ``(m, n)`` matrix, ``p = min(m, n)``.
+
+    Attributes
+    ----------
+    U : Tensor, shape (m, p)
+        Left singular vectors, one a column.
+    s : Tensor, shape (p,)
+        Singular values, descending.
+    Vh : Tensor, shape (p, n)
+        Right singular vectors, one a **row**.
+    driver : str
+        What computed it. Anything but ``"gesdd"`` (CPU) or ``"default"`` (elsewhere) is a fallback.
+    """
+
+    U: Tensor
+    s: Tensor
+    Vh: Tensor
+    driver: str
+
+
+def svd(matrix: Tensor) -> SVD:
+    """Full thin SVD of a finite matrix.
+
+    The divide-and-conquer driver comes first; where it does not converge, QR iteration (``gesvd``) in the same
+    precision, then in float64. ``SVD.driver`` says which one answered.
+
+    Parameters
+    ----------
+    matrix : Tensor, shape (m, n)
+        Half precision is computed in float32; float64 stays float64.
+
+    Raises
+    ------
+    ValueError
+        If `matrix` is not two-dimensional, is empty, or holds NaN or Inf.
+    """
+    return _svd(_validated(matrix), _DRIVERS)
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    """Singular values of an ``(m, n)`` matrix, descending, shape ``(min(m, n),)``; precision and errors as `svd`."""
+    matrix = _validated(matrix)
+    try:
+        return torch.linalg.svdvals(matrix)
+    except torch.linalg.LinAlgError:
+        return _svd(matrix, _DRIVERS[1:]).s
+
+
+def _validated(matrix: Tensor) -> Tensor:
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(f"expected a matrix with at least one entry, got shape {tuple(matrix.shape)}")
+    matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
+    # LAPACK's divide and conquer may loop or return garbage on NaN, so look before.
+    if not torch.isfinite(matrix).all():
+        raise ValueError("matrix holds NaN or Inf")
+    return matrix
+
+
+def _default(matrix: Tensor) -> SVD:
+    U, s, Vh = torch.linalg.svd(matrix, full_matrices=False)
+    return SVD(U, s, Vh, "gesdd" if matrix.device.type == "cpu" else "default")
+
+
+def _qr_iteration(matrix: Tensor) -> SVD:
+    if matrix.device.type == "cuda":
+        return SVD(*torch.linalg.svd(matrix, full_matrices=False, driver="gesvd"), "gesvd")
+    U, s, Vh = (
+        torch.from_numpy(part).to(matrix.device)
+        for part in scipy.linalg.svd(matrix.cpu().numpy(), full_matrices=False, lapack_driver="gesvd")
+    )
+    return SVD(U, s, Vh, "gesvd")
+
+
+def _float64(matrix: Tensor) -> SVD:
+    found = _qr_iteration(matrix.double())
+    return SVD(*(part.to(matrix.dtype) for part in (found.U, found.s, found.Vh)), "gesvd in float64")
+
+
+_DRIVERS: tuple[Callable[[Tensor], SVD], ...] = (_default, _qr_iteration, _float64)
+
+
+def _svd(matrix: Tensor, drivers: tuple[Callable[[Tensor], SVD], ...]) -> SVD:
+    for driver in drivers[:-1]:
+        try:
+            return driver(matrix)
+        except (torch.linalg.LinAlgError, scipy.linalg.LinAlgError):
+            continue
+    return drivers[-1](matrix)

@@ -1,0 +1,191 @@
+"""PEFT LoRA adapters: which matrices they change, and by what, without merging anything."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from ..linalg import LowRank
+from .fused import Rows
+from .layout import take_rows
+from .names import strip_wrappers
+from .stored import Skipped, Stored
+
+_KEY = re.compile(r"^(?P<module>.+)\.lora_(?P<role>A|B|embedding_A|embedding_B|magnitude_vector)(\.weight)?$")
+# Options that make the saved factors mean something else than W0 + s·BA.
+_OTHER_LORAS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "layer_replication", "arrow_config", "kasa_config")
+# Initialisations that also change the base weights, so that the factors alone are not the update.
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+
+
+@dataclass(frozen=True)
+class LoraUpdate:
+    """What a LoRA adapter does to one matrix: ``W0 + s·BA``, row-normalised for DoRA.
+
+    Attributes
+    ----------
+    A, B : Stored
+        Factors of shape (r, in) and (out, r); kernels of a convolution flatten to that.
+    scale : float
+        ``alpha / r`` or ``alpha / sqrt(r)``.
+    embedding : bool
+        The weight is (vocabulary, dimension) and the update ``(BA)ᵀ``.
+    magnitude : Stored or None
+        DoRA's magnitudes, one an output row (one a column of an embedding).
+    """
+
+    A: Stored
+    B: Stored
+    scale: float
+    embedding: bool = False
+    magnitude: Stored | None = None
+
+    @property
+    def rank(self) -> int:
+        return self.A.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in) of the whole matrix it updates."""
+        out, inp = self.B.shape[0], math.prod(self.A.shape[1:])
+        return (inp, out) if self.embedding else (out, inp)
+
+    def factors(self, *, dtype: torch.dtype, device: str) -> LowRank:
+        """``s·BA`` as factors of the whole matrix, (out, r) and (r, in)."""
+        A = self.A.load(None).to(device=device, dtype=dtype).flatten(1)
+        B = self.B.load(None).to(device=device, dtype=dtype).flatten(1)
+        return LowRank(A.mT, B.mT, self.scale) if self.embedding else LowRank(B, A, self.scale)
+
+    def apply(self, W0: Tensor, parts: Rows | None) -> tuple[Tensor, LowRank | None]:
+        """``W`` for a base matrix (the rows `parts` of it), and ``ΔW``'s factors where it has any.
+
+        DoRA rescales each row: ``W = m · (W0 + s·BA) / ‖W0 + s·BA‖`` (Liu et al., arXiv 2402.09353, eq. 5), so its
+        ``ΔW`` is not of low rank.
+        """
+        whole = self.factors(dtype=W0.dtype, device=str(W0.device))
+        update = LowRank(take_rows(whole.B, parts), whole.A, whole.scale)
+        W = W0 + update.dense()
+        if self.magnitude is None:
+            return W, update
+        magnitude = self.magnitude.load(None).to(W0).flatten()
+        if self.embedding:
+            return W * (magnitude / W.norm(dim=0)), None
+        return W * (take_rows(magnitude[:, None], parts) / W.norm(dim=1, keepdim=True)), None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A PEFT LoRA adapter.
+
+    Attributes
+    ----------
+    label : str
+        What the user called it.
+    config : dict
+        ``adapter_config.json``.
+    updates : dict of str to LoraUpdate
+        By module name, wrappers removed.
+    replaced : dict of str to Stored
+        Whole tensors the adapter brings (``modules_to_save``, biases), by tensor name.
+    skipped : tuple of Skipped
+        What it holds that is neither.
+    files : tuple of Path
+        Empty for a live model.
+    """
+
+    label: str
+    config: Mapping[str, Any]
+    updates: dict[str, LoraUpdate]
+    replaced: dict[str, Stored]
+    skipped: tuple[Skipped, ...] = ()
+    files: tuple[Path, ...] = ()
+    revision: str | None = None
+    kind: str = field(default="PEFT LoRA adapter")
+
+
+def adapter_from(
+    label: str,
+    tensors: Mapping[str, Stored],
+    config: Mapping[str, Any],
+    *,
+    files: tuple[Path, ...] = (),
+    revision: str | None = None,
+) -> Adapter:
+    """Sort an adapter's tensors into updates and replaced tensors.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not LoRA, is a variant whose factors mean something else, or a factor lacks its other half.
+    """
+    _refuse_other_kinds(label, config)
+    roles: dict[str, dict[str, Stored]] = {}
+    replaced: dict[str, Stored] = {}
+    skipped: list[Skipped] = []
+    for key, stored in tensors.items():
+        name = strip_wrappers(key)
+        if match := _KEY.match(name):
+            roles.setdefault(match["module"], {})[match["role"]] = stored
+        elif name.endswith(".lora_B.bias"):
+            skipped.append(Skipped(name, "not a matrix: 1-D"))
+        elif "token_adapter" in name:
+            skipped.append(Skipped(name, "single trained token rows are not compared; merge the adapter", problem=True))
+        else:
+            replaced[name] = stored
+    updates = {module: _update(label, module, found, config) for module, found in roles.items()}
+    if not updates and not replaced:
+        raise CheckpointError(f"{label}: the adapter holds no LoRA factors; save it again with save_pretrained")
+    return Adapter(label, dict(config), updates, replaced, tuple(skipped), files, revision)
+
+
+def _refuse_other_kinds(label: str, config: Mapping[str, Any]) -> None:
+    merge = "merge it (model.merge_and_unload) and compare the merged checkpoint"
+    if config.get("peft_type") != "LORA":
+        raise CheckpointError(f"{label}: a {config.get('peft_type')} adapter; only LoRA is read so far, {merge}")
+    for option in _OTHER_LORAS:
+        if config.get(option):
+            raise CheckpointError(f"{label}: a LoRA variant ({option}) that is not read so far; {merge}")
+    init = str(config.get("init_lora_weights", True)).lower()
+    if init.startswith(_CHANGES_BASE):
+        raise CheckpointError(
+            f"{label}: initialised with {init}, which also changed the base weights; save it converted "
+            "(save_pretrained with path_initial_model_for_weight_conversion) or merge it"
+        )
+
+
+def _update(label: str, module: str, found: Mapping[str, Stored], config: Mapping[str, Any]) -> LoraUpdate:
+    embedding = "embedding_A" in found or "embedding_B" in found
+    names = ("embedding_A", "embedding_B") if embedding else ("A", "B")
+    for name in names:
+        if name not in found:
+            raise CheckpointError(f"{label}: {module} has no lora_{name}; the adapter is incomplete, save it again")
+        if len(found[name].shape) < 2 or 0 in found[name].shape:
+            raise CheckpointError(
+                f"{label}: {module} lora_{name} has shape {list(found[name].shape)}, a ZeRO-3 or FSDP shard that was "
+                "saved without gathering; gather the parameters and save it again"
+            )
+    A, B = found[names[0]], found[names[1]]
+    if A.shape[0] != B.shape[1]:
+        raise CheckpointError(
+            f"{label}: {module} has factors of shape {list(B.shape)} and {list(A.shape)}, which do not multiply; "
+            "save the adapter again"
+        )
+    return LoraUpdate(A, B, _scale(module, A.shape[0], config), embedding, found.get("magnitude_vector"))
+
+
+def _scale(module: str, rank: int, config: Mapping[str, Any]) -> float:
+    alpha = config.get("lora_alpha", 8)
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        # PEFT's own rule: a pattern matches the end of the module's name, from a dot on; the first match counts.
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            alpha = value
+            break
+    return float(alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank)

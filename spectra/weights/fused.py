@@ -1,0 +1,92 @@
+"""Which rows of a fused projection are query, key, value, gate and up; known only from the model's config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Rows = tuple[range, ...]
+Config = Mapping[str, Any]
+
+
+def fused_rows(tensor_name: str, rows: int, config: Config) -> dict[str, Rows]:
+    """The parts of a fused ``(rows, in)`` matrix, e.g. ``{"q": …, "k": …, "v": …}``; empty when it is not fused.
+
+    A layout whose sizes do not fit `rows` is left whole rather than cut in the wrong place.
+    """
+    if "crossattention" in tensor_name:  # GPT-2's fuses key and value only, under the same name
+        return {}
+    rule = _RULES.get((str(config.get("model_type")), tensor_name.removesuffix(".weight").rsplit(".", 1)[-1]))
+    if rule is None:
+        return {}
+    names, (groups, shares) = rule[0], rule[1](config)
+    if rows % (groups * sum(shares)):
+        return {}
+    unit = rows // (groups * sum(shares))
+    parts: dict[str, list[range]] = {name: [] for name in names}
+    start = 0
+    for _ in range(groups):
+        for name, share in zip(names, shares, strict=True):
+            parts[name].append(range(start, start + share * unit))
+            start += share * unit
+    return {name: tuple(ranges) for name, ranges in parts.items()}
+
+
+# A layout: so many groups of rows after each other, and within each group the shares of the parts in order.
+Layout = tuple[int, tuple[int, ...]]
+
+
+def _heads(config: Config) -> int:
+    return int(config.get("num_attention_heads") or config.get("n_head") or config.get("n_heads") or 1)
+
+
+def _equal_blocks(config: Config) -> Layout:
+    return 1, (1, 1, 1)
+
+
+def _halves(config: Config) -> Layout:
+    return 1, (1, 1)
+
+
+def _head_by_head(config: Config) -> Layout:
+    return _heads(config), (1, 1, 1)
+
+
+def _grouped_query_blocks(config: Config) -> Layout:
+    shared = (config.get("attn_config") or {}).get("kv_n_heads") or config.get("num_key_value_heads")
+    key_value = int(shared or _heads(config))
+    return 1, (_heads(config), key_value, key_value)
+
+
+def _falcon(config: Config) -> Layout:
+    if config.get("new_decoder_architecture"):
+        groups = int(config.get("num_kv_heads") or _heads(config))
+        return groups, (_heads(config) // groups, 1, 1)
+    return (1, (_heads(config), 1, 1)) if config.get("multi_query", True) else _head_by_head(config)
+
+
+def _bigcode(config: Config) -> Layout:
+    return (1, (_heads(config), 1, 1)) if config.get("multi_query", True) else _head_by_head(config)
+
+
+_QKV = ("q", "k", "v")
+_RULES: dict[tuple[str, str], tuple[tuple[str, ...], Callable[[Config], Layout]]] = {
+    ("gpt2", "c_attn"): (_QKV, _equal_blocks),
+    ("openai-gpt", "c_attn"): (_QKV, _equal_blocks),
+    ("imagegpt", "c_attn"): (_QKV, _equal_blocks),
+    ("decision_transformer", "c_attn"): (_QKV, _equal_blocks),
+    ("gpt_bigcode", "c_attn"): (_QKV, _bigcode),
+    ("gpt_neox", "query_key_value"): (_QKV, _head_by_head),
+    ("gpt_neox_japanese", "query_key_value"): (_QKV, _head_by_head),
+    ("bloom", "query_key_value"): (_QKV, _head_by_head),
+    ("persimmon", "query_key_value"): (_QKV, _head_by_head),
+    ("falcon", "query_key_value"): (_QKV, _falcon),
+    ("mpt", "Wqkv"): (_QKV, _equal_blocks),
+    ("modernbert", "Wqkv"): (_QKV, _equal_blocks),
+    ("modernbert", "Wi"): (("up", "gate"), _halves),
+    ("dbrx", "Wqkv"): (_QKV, _grouped_query_blocks),
+    ("phi3", "qkv_proj"): (_QKV, _grouped_query_blocks),
+    ("phi3", "gate_up_proj"): (("gate", "up"), _halves),
+    ("glm", "gate_up_proj"): (("gate", "up"), _halves),
+    ("glm4", "gate_up_proj"): (("gate", "up"), _halves),
+}

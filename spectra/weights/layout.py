@@ -1,0 +1,152 @@
+"""From stored tensors to matrices ``(out, in)``: orientation, fused projections, experts, convolutions, ties."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .fused import Rows, fused_rows
+from .stored import Skipped, Stored
+
+# Architectures whose linear layers are transformers' Conv1D, stored (in, out), and the layers concerned.
+_CONV1D_MODELS = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"}
+_CONV1D_LAYERS = {"c_attn", "q_attn", "c_fc", "c_proj"}
+# Architectures whose stacked experts are stored (expert, in, out); the others are (expert, out, in).
+_TRANSPOSED_EXPERTS = {"gpt_oss", "llama4", "llama4_text", "aria", "aria_text", "openai_privacy_filter"}
+# What a config's tie_word_embeddings ties.
+_OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
+_INPUT = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings)\.weight$")
+_FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One matrix of a checkpoint, not yet read.
+
+    Attributes
+    ----------
+    name : str
+        The tensor's name without ``.weight``; parts of a tensor carry theirs in brackets: ``…c_attn[q]``,
+        ``…experts.gate_up_proj[7]``.
+    rows, cols : int
+        Output and input size.
+    tensor : str
+        Name of the tensor it lies in.
+    stored : Stored
+    transposed : bool
+        Whether the tensor is stored (in, out).
+    expert : int or None
+        Entry of the first axis.
+    parts : tuple of range, or None
+        Rows of the whole matrix that belong to this part of a fused one.
+    """
+
+    name: str
+    rows: int
+    cols: int
+    tensor: str
+    stored: Stored
+    transposed: bool = False
+    expert: int | None = None
+    parts: Rows | None = None
+
+    def read(self, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Tensor:
+        """The matrix, shape (rows, cols)."""
+        tensor = self.stored.load(self.expert)
+        if self.transposed:
+            tensor = tensor.mT
+        return take_rows(tensor.reshape(-1, self.cols), self.parts).to(device=device, dtype=dtype)
+
+
+def take_rows(matrix: Tensor, parts: Rows | None) -> Tensor:
+    """The rows of one part of a fused matrix; all of them for None."""
+    if parts is None:
+        return matrix
+    blocks = [matrix[part.start : part.stop] for part in parts]
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+
+def matrices(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> tuple[list[Matrix], list[Skipped]]:
+    """Every matrix of a checkpoint in its own order, and every tensor that is none, with the reason."""
+    config = {**config.get("text_config", {}), **config} if isinstance(config.get("text_config"), dict) else config
+    model_types = {str(config.get("model_type")), str((config.get("text_config") or {}).get("model_type"))}
+    conv1d = bool(model_types & _CONV1D_MODELS) or _biases_show_conv1d(tensors)
+    ties = _ties(tensors, config)
+    found: list[Matrix] = []
+    skipped: list[Skipped] = []
+    for tensor_name, stored in tensors.items():
+        name = tensor_name.removesuffix(".weight")
+        if tensor_name in ties:
+            skipped.append(Skipped(name, f"tied to {ties[tensor_name].removesuffix('.weight')}, which is counted"))
+        elif reason := _not_a_matrix(tensor_name, stored, tensors):
+            skipped.append(reason)
+        elif len(stored.shape) == 3 and "experts" in tensor_name.split("."):
+            transposed = bool(model_types & _TRANSPOSED_EXPERTS)
+            whole = _oriented(name, tensor_name, stored, stored.shape[1:], transposed)
+            found += [replace(whole, name=f"{name}[{i}]", expert=i) for i in range(stored.shape[0])]
+        else:
+            transposed = conv1d and name.rsplit(".", 1)[-1] in _CONV1D_LAYERS and len(stored.shape) == 2
+            whole = _oriented(name, tensor_name, stored, stored.shape, transposed)
+            parts = fused_rows(tensor_name, whole.rows, config)
+            found += [
+                replace(whole, name=f"{name}[{part}]", rows=sum(map(len, rows)), parts=rows)
+                for part, rows in parts.items()
+            ] or [whole]
+    return found, skipped
+
+
+def _oriented(name: str, tensor: str, stored: Stored, shape: tuple[int, ...], transposed: bool) -> Matrix:
+    rows, cols = shape[0], math.prod(shape[1:])  # a convolution is (out, in·kh·kw)
+    if transposed:
+        rows, cols = cols, rows
+    return Matrix(name, rows, cols, tensor, stored, transposed)
+
+
+def _not_a_matrix(tensor_name: str, stored: Stored, tensors: Mapping[str, Stored]) -> Skipped | None:
+    name = tensor_name.removesuffix(".weight")
+    if len(stored.shape) < 2:
+        if stored.shape == (0,) and tensor_name.endswith("weight"):
+            return Skipped(name, "empty, shape [0]: a ZeRO-3 shard that was saved without gathering", problem=True)
+        return Skipped(name, f"not a matrix: {len(stored.shape)}-D")
+    if 0 in stored.shape:
+        return Skipped(name, f"empty: shape {list(stored.shape)}", problem=True)
+    if stored.dtype not in _FLOATS:
+        kind = str(stored.dtype).removeprefix("torch.")
+        if any(f"{name}{suffix}" in tensors for suffix in (".weight_scale", ".weight_scale_inv", ".weight.absmax")):
+            return Skipped(name, f"quantized ({kind} with scales): dequantize it first", problem=True)
+        is_weight = tensor_name.endswith("weight")
+        return Skipped(name, f"stored as {kind}, which is not a weight type spectra reads", problem=is_weight)
+    return None
+
+
+def _biases_show_conv1d(tensors: Mapping[str, Stored]) -> bool:
+    """Without a config, a bias tells the output side: as long as the second axis and not the first means Conv1D."""
+    for name, stored in tensors.items():
+        if name.endswith(("c_fc.weight", "c_attn.weight")) and len(stored.shape) == 2:
+            bias = tensors.get(name.removesuffix("weight") + "bias")
+            if bias is not None and stored.shape[0] != stored.shape[1]:
+                return bias.shape == (stored.shape[1],)
+    return False
+
+
+def _ties(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> dict[str, str]:
+    """Tensors that repeat an earlier one, with the name of that one."""
+    ties: dict[str, str] = {}
+    seen: dict[Any, str] = {}
+    for name, stored in tensors.items():
+        if stored.storage is not None and math.prod(stored.shape):
+            first = seen.setdefault(stored.storage, name)
+            if first != name:
+                ties[name] = first
+    if config.get("tie_word_embeddings"):
+        for head in filter(_OUTPUT.search, tensors):
+            for name in filter(_INPUT.search, tensors):
+                if head not in ties and tensors[head].shape == tensors[name].shape:
+                    ties[head] = name
+    return ties

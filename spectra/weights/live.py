@@ -1,0 +1,58 @@
+"""What a notebook holds: a state dict, a module, a PEFT model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from .adapter import Adapter, adapter_from
+from .checkpoint import Checkpoint
+from .stored import in_memory
+
+
+def from_state_dict(state: Mapping[str, Any]) -> Checkpoint:
+    """A mapping of names to tensors."""
+    return _checkpoint("state dict", state, {})
+
+
+def from_module(module: nn.Module) -> Checkpoint | Adapter:
+    """A module as it stands; a PEFT model whose adapter is not merged, as that adapter."""
+    label = f"{type(module).__name__} in memory"
+    if getattr(module, "peft_config", None) and not _is_merged(module):
+        return _adapter(label, module)
+    state = {name: t for name, t in module.state_dict().items() if ".lora_" not in name and ".original_module." not in name}
+    config = getattr(module, "config", None)
+    return _checkpoint(label, state, config.to_dict() if hasattr(config, "to_dict") else {})
+
+
+def _checkpoint(label: str, state: Mapping[str, Any], config: Mapping[str, Any]) -> Checkpoint:
+    tensors = {}
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            if value.device.type == "meta":
+                raise CheckpointError(f"{label}: tensor {name!r} is on the meta device, without data; load the weights")
+            tensors[str(name)] = in_memory(value, f"{label}: {name}")
+    if not tensors:
+        raise CheckpointError(f"{label}: holds no tensors; pass model.state_dict() or the model itself")
+    return Checkpoint.of(label, "in memory", tensors, config)
+
+
+def _is_merged(module: nn.Module) -> bool:
+    return any(getattr(part, "merged_adapters", None) for part in module.modules())
+
+
+def _adapter(label: str, module: Any) -> Adapter:
+    from peft import get_peft_model_state_dict  # only a PEFT model gets here, so it is imported already
+
+    active = module.active_adapters
+    active = list(active() if callable(active) else active)  # a method in transformers, a property in peft
+    if len(active) != 1:
+        raise CheckpointError(f"{label}: {len(active)} adapters are active ({', '.join(active)}); activate the one to compare")
+    # Embeddings are left out here: deciding on them would ask the hub.
+    state = get_peft_model_state_dict(module, adapter_name=active[0], save_embedding_layers=False)
+    config = module.peft_config[active[0]].to_dict()
+    config["peft_type"] = getattr(config["peft_type"], "value", config["peft_type"])
+    return adapter_from(label, {name: in_memory(t, f"{label}: {name}") for name, t in state.items()}, config)

@@ -1,0 +1,88 @@
+"""Names: what wrappers add to them, how two sides line up, and which belong to embeddings and heads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# What torch.compile, FSDP, activation checkpointing and PEFT put in the middle of a name.
+_INFIX = re.compile(
+    r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|base_layer|modules_to_save\.[^.]+)\."
+)
+# What DataParallel, DeepSpeed and PEFT put in front.
+_PREFIX = re.compile(r"^(base_model\.model\.|module\.)+")
+
+EMBEDDING = re.compile(
+    r"(^|[._])(embed(ding)?s?|wte|wpe|embed_tokens|embed_positions|embed_in|tok_embeddings"
+    r"|(word|position|positional|token_type|patch)_embeddings?|tokens_embed|positions_embed|shared"
+    r"|relative_attention_bias)(\.|$)"
+)
+HEAD = re.compile(
+    r"(^|\.)(lm_head|embed_out|score|classifier|classification_head|pre_classifier|qa_outputs|cls|mlm_head"
+    r"|vocab_transform|vocab_projector|generator_lm_head|generator_predictions|logits_proj)(\.|$)"
+)
+
+
+def strip_wrappers(name: str) -> str:
+    """`name` without what compilers, parallel wrappers and PEFT add to it.
+
+    >>> strip_wrappers("module._orig_mod.base_model.model.layers.0.q_proj.base_layer.weight")
+    'layers.0.q_proj.weight'
+    """
+    previous = None
+    while name != previous:
+        previous, name = name, _PREFIX.sub("", _INFIX.sub("", name))
+    return name
+
+
+def is_default(name: str) -> bool:
+    """Whether a matrix is compared unless asked otherwise: all but embeddings and heads (the paper's set)."""
+    return not EMBEDDING.search(name) and not HEAD.search(name)
+
+
+def align(base: Iterable[str], tuned: Iterable[str]) -> tuple[str, str]:
+    """The leading parts to drop from each side so that the most names agree.
+
+    ``bert.encoder.…`` against ``encoder.…`` gives ``("bert.", "")``. Dropping nothing wins a tie, then the shorter
+    drop. Parts that hold a number are never dropped: layer 0 of one side is not the whole of the other.
+
+    Returns
+    -------
+    base_prefix, tuned_prefix : str
+        Each ends in a dot, or is empty.
+    """
+    base, tuned = set(base), set(tuned)
+
+    def score(prefixes: tuple[str, str]) -> tuple[int, int]:
+        agreeing = len({drop(n, prefixes[0]) for n in base} & {drop(n, prefixes[1]) for n in tuned})
+        return agreeing, -len(prefixes[0]) - len(prefixes[1])
+
+    return max(((b, t) for b in _leading_parts(base) for t in _leading_parts(tuned)), key=score)
+
+
+def drop(name: str, prefix: str) -> str:
+    """`name` without `prefix`, where it has it."""
+    return name.removeprefix(prefix)
+
+
+def _leading_parts(names: set[str], depth: int = 3) -> list[str]:
+    found = {""}
+    for name in names:
+        parts = name.split(".")[:-2]  # a prefix leaves at least module and tensor name
+        for length in range(1, min(depth, len(parts)) + 1):
+            if any(part.isdigit() for part in parts[:length]):
+                break
+            found.add(".".join(parts[:length]) + ".")
+    return sorted(found, key=len)[:32]
+
+
+def locate(name: str) -> tuple[str, int | None, str]:
+    """Where a matrix sits: its stack, its layer number and what it is within the layer.
+
+    >>> locate("model.layers.3.self_attn.q_proj")
+    ('model.layers', 3, 'self_attn.q_proj')
+    >>> locate("pooler.dense")
+    ('', None, 'pooler.dense')
+    """
+    found = re.match(r"(?:(.*?)\.)?(\d+)\.(.+)$", name)
+    return (found[1] or "", int(found[2]), found[3]) if found else ("", None, name)

@@ -1,0 +1,114 @@
+"""Open anything that holds weights: a file, a directory, a hub id, an adapter, a module, a state dict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..errors import CheckpointError
+from .adapter import Adapter, adapter_from
+from .checkpoint import Checkpoint
+from .hub import looks_like_hub_id, snapshot
+from .live import from_module, from_state_dict
+from .safetensors_files import open_safetensors, shard_names
+from .stored import Stored
+from .torch_files import open_torch
+
+# A file format is one row here and one function from a path to its tensors.
+FORMATS: dict[str, Callable[[Path], dict[str, Stored]]] = {
+    ".safetensors": open_safetensors,
+    ".pt": open_torch,
+    ".pth": open_torch,
+    ".bin": open_torch,
+    ".ckpt": open_torch,
+}
+# Where a directory keeps its weights, in the order of preference that transformers has.
+_WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
+_ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+
+
+def open_checkpoint(source: Any) -> Checkpoint | Adapter:
+    """Open a checkpoint without reading its weights.
+
+    Parameters
+    ----------
+    source : str, Path, Mapping, torch.nn.Module, Checkpoint or Adapter
+        A ``.safetensors``, ``.pt``, ``.pth``, ``.bin`` or ``.ckpt`` file, a shard index, a transformers or PEFT LoRA
+        directory, a hub id (``org/name`` or ``org/name@revision``), a state dict, a module or a PEFT model.
+
+    Raises
+    ------
+    CheckpointError
+        If there is nothing there, or it cannot be opened as weights.
+    """
+    if isinstance(source, (Checkpoint, Adapter)):
+        return source
+    if isinstance(source, (nn.Module, Mapping)):
+        return from_module(source) if isinstance(source, nn.Module) else from_state_dict(source)
+    if not isinstance(source, (str, Path)):
+        raise CheckpointError(f"cannot open a {type(source).__name__} as a checkpoint; pass a path, a hub id, a module or a state dict")
+    label, path, revision = str(source), Path(source).expanduser(), None
+    if not path.exists():
+        if not looks_like_hub_id(label):
+            raise CheckpointError(f"{label}: no such file or directory")
+        path, revision = snapshot(label)
+    return _open_directory(label, path, revision) if path.is_dir() else _open_file(label, path)
+
+
+def _open_file(label: str, path: Path) -> Checkpoint:
+    config = _json(path.parent / "config.json")
+    if path.name.endswith(".index.json"):
+        return _open_files(label, "shards", shard_names(path), config, None)
+    if path.suffix not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise CheckpointError(f"{label}: not a format spectra reads ({known}, or a directory); convert it to safetensors")
+    if path.stem.startswith("adapter_model") and (path.parent / "adapter_config.json").is_file():
+        raise CheckpointError(f"{label}: an adapter's factors need their adapter_config.json; pass the directory {path.parent}")
+    return Checkpoint.of(label, path.suffix.removeprefix("."), FORMATS[path.suffix](path), config, (path,))
+
+
+def _open_files(label: str, kind: str, files: list[Path], config: Mapping[str, Any], revision: str | None) -> Checkpoint:
+    tensors: dict[str, Stored] = {}
+    for file in files:
+        for name, stored in FORMATS[file.suffix](file).items():
+            if name in tensors:
+                raise CheckpointError(f"{label}: tensor {name!r} is in {stored.where} and {tensors[name].where}; pass one file")
+            tensors[name] = stored
+    return Checkpoint.of(label, kind, tensors, config, tuple(files), revision)
+
+
+def _open_directory(label: str, directory: Path, revision: str | None) -> Checkpoint | Adapter:
+    if (directory / "adapter_config.json").is_file():
+        for name in _ADAPTER_WEIGHTS:
+            if (file := directory / name).is_file():
+                tensors = FORMATS[file.suffix](file)
+                config = _json(directory / "adapter_config.json")
+                return adapter_from(label, tensors, config, files=(file,), revision=revision)
+        raise CheckpointError(f"{label}: an adapter_config.json but no adapter weights ({' or '.join(_ADAPTER_WEIGHTS)})")
+    config = _json(directory / "config.json")
+    for name in _WEIGHTS:
+        if (file := directory / name).is_file():
+            kind = "transformers directory"
+            files = shard_names(file) if name.endswith(".json") else [file]
+            return _open_files(label, kind, files, config, revision)
+    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
+        if files := sorted(directory.glob(pattern)):
+            return _open_files(label, "directory", files, config, revision)
+    raise CheckpointError(f"{label}: the directory holds no weights ({', '.join(_WEIGHTS)} or an adapter)")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object on disk; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path}: not valid JSON ({error}); download or save it again") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: expected a JSON object; download or save it again")
+    return found

@@ -1,0 +1,92 @@
+"""`.pt`, `.pth`, `.bin` and `.ckpt` files: unpickled with ``weights_only``, so that nothing in them can run."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from .safetensors_files import refuse_placeholder
+from .stored import Stored, in_memory, storage_key
+
+# Where trainers put the weights inside a larger dictionary, the most specific first.
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "params", "weights")
+
+
+def open_torch(path: Path) -> dict[str, Stored]:
+    """The tensors of one file, by name; those of the first wrapped state dict where there is one.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is empty or damaged, would run code when unpickled, or holds no state dict.
+    """
+    refuse_placeholder(path)
+    loaded, lazy = _load(path)
+    tensors = _state_dict(loaded, path)
+    if not lazy:
+        return {name: in_memory(tensor, f"{path}: {name}") for name, tensor in tensors.items()}
+    return {
+        name: Stored(
+            tuple(tensor.shape), tensor.dtype, partial(_read, path, name), f"{path}: {name}", storage_key(tensor)
+        )
+        for name, tensor in tensors.items()
+    }
+
+
+def _load(path: Path) -> tuple[Any, bool]:
+    """The unpickled file, and whether its tensors are still on disk."""
+    try:
+        # The old format, not a zip archive, cannot be mapped; it is then held in memory whole.
+        lazy = _is_zip(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=lazy), lazy
+    except pickle.UnpicklingError as error:
+        text = str(error)
+        if "Unsupported global" in text or "GLOBAL" in text or "not allowed" in text:
+            raise CheckpointError(
+                f"{path}: refused, because it holds Python objects that would run code when loaded; "
+                "save its state dict alone, or convert it to safetensors"
+            ) from error
+        raise _damaged(path, error) from error
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, AttributeError, IndexError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> CheckpointError:
+    first_line = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    return CheckpointError(f"{path}: not a readable PyTorch file ({first_line}); download or save it again")
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+            break
+    tensors = (
+        {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+        if isinstance(loaded, Mapping)
+        else {}
+    )
+    if not tensors:
+        raise CheckpointError(
+            f"{path}: holds no state dict (a mapping of names to tensors), at the top or under "
+            f"{', '.join(_WRAPPERS)}; save model.state_dict()"
+        )
+    return tensors
+
+
+def _read(path: Path, name: str, index: int | None) -> Tensor:
+    # Mapped anew for each tensor, as in safetensors_files: pages already read are given back.
+    tensor = _state_dict(_load(path)[0], path)[name]
+    return tensor if index is None else tensor[index]
