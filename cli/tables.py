@@ -48,6 +48,19 @@ def matrices_text(label: str, kind: str, rows: Sequence[dict[str, Any]], skipped
     return _text(console)
 
 
+def plain_text(frame: Any) -> str:
+    """A data frame as it is."""
+    console = _console(to_file=False)
+    table = Table(box=None, pad_edge=False)
+    for column in frame:
+        numeric = frame[column].dtype.kind in "if"
+        table.add_column(str(column).replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+    console.print(table)
+    return _text(console)
+
+
 def _print_comparison(console: Console, result: Any) -> None:
     ordered = result.worst_first()
     shown = ordered if len(ordered) <= _MAX_ROWS + 3 else ordered.head(_MAX_ROWS)
@@ -103,7 +116,9 @@ def _that_fit(columns: list[list[str]], width: int) -> list[list[str]]:
 
 def _only_stack(table: Any) -> str:
     """What all names with a layer number begin with, e.g. ``encoder.layer.``; empty for several stacks."""
-    stacks = {name[: -len(f"{layer}.{module}")] for name, layer, module in zip(table["name"], table["layer"], table["module"], strict=True) if layer == layer}
+    layered = table.dropna(subset=["layer"])
+    tails = layered["layer"].astype(str) + "." + layered["module"]
+    stacks = {name[: -len(tail)] for name, tail in zip(layered["name"], tails, strict=True)}
     return stacks.pop() if len(stacks) == 1 else ""
 
 

@@ -1,0 +1,32 @@
+"""The figures: each draws one saved comparison, or several, on the axes it is given, and returns them.
+
+A figure is one file here and one row in `PLOTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .counts import plot_count_by_epsilon, plot_count_by_k
+from .intruder_map import plot_intruder_map
+from .similarity import plot_similarity
+from .spectrum import plot_spectrum
+
+# Kind on the command line → function, and whether it draws one matrix (and takes `name`) or whole results.
+PLOTS: dict[str, tuple[Callable[..., Any], bool]] = {
+    "similarity": (plot_similarity, True),
+    "spectrum": (plot_spectrum, True),
+    "map": (plot_intruder_map, False),
+    "epsilon": (plot_count_by_epsilon, False),
+    "k": (plot_count_by_k, False),
+}
+
+__all__ = [
+    "PLOTS",
+    "plot_count_by_epsilon",
+    "plot_count_by_k",
+    "plot_intruder_map",
+    "plot_similarity",
+    "plot_spectrum",
+]

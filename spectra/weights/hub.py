@@ -25,8 +25,10 @@ def looks_like_hub_id(text: str) -> bool:
     return bool(_HUB_ID.match(text)) and not _FILE_SUFFIX.search(text)
 
 
-def snapshot(hub_id: str) -> tuple[Path, str]:
+def snapshot(hub_id: str, *, with_tokenizer: bool = False) -> tuple[Path, str]:
     """The local folder of a repository's weights, from the cache where it is there, and the commit it is of.
+
+    With `with_tokenizer`, what a tokenizer may need beside its JSON comes along: word lists and merges, never code.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def snapshot(hub_id: str) -> tuple[Path, str]:
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=patterns))
 
     try:
-        folder = fetch(["*.json"])
+        folder = fetch(["*.json", "*.txt", "*.model"] if with_tokenizer else ["*.json"])
         for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
             if (folder / index).is_file():
                 shards = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))

@@ -21,7 +21,7 @@ def from_state_dict(state: Mapping[str, Any]) -> Checkpoint:
 def from_module(module: nn.Module) -> Checkpoint | Adapter:
     """A module as it stands; a PEFT model whose adapter is not merged, as that adapter."""
     label = f"{type(module).__name__} in memory"
-    if getattr(module, "peft_config", None) and not _is_merged(module):
+    if _is_peft_model(module) and not _is_merged(module):
         return _adapter(label, module)
     state = {name: t for name, t in module.state_dict().items() if ".lora_" not in name and ".original_module." not in name}
     config = getattr(module, "config", None)
@@ -40,6 +40,11 @@ def _checkpoint(label: str, state: Mapping[str, Any], config: Mapping[str, Any])
     return Checkpoint.of(label, "in memory", tensors, config)
 
 
+def _is_peft_model(module: nn.Module) -> bool:
+    # By name, as peft is only imported by whoever has such a model. The second is transformers' own add_adapter.
+    return "PeftModel" in {part.__name__ for part in type(module).__mro__} or getattr(module, "_hf_peft_config_loaded", False)
+
+
 def _is_merged(module: nn.Module) -> bool:
     return any(getattr(part, "merged_adapters", None) for part in module.modules())
 
@@ -51,8 +56,11 @@ def _adapter(label: str, module: Any) -> Adapter:
     active = list(active() if callable(active) else active)  # a method in transformers, a property in peft
     if len(active) != 1:
         raise CheckpointError(f"{label}: {len(active)} adapters are active ({', '.join(active)}); activate the one to compare")
-    # Embeddings are left out here: deciding on them would ask the hub.
-    state = get_peft_model_state_dict(module, adapter_name=active[0], save_embedding_layers=False)
+    # Embeddings are left out here: deciding on them would ask the hub. With the state dict given, peft does not warn
+    # of one-dimensional tensors, among which it counts LoRA's biases.
+    state = get_peft_model_state_dict(
+        module, state_dict=module.state_dict(), adapter_name=active[0], save_embedding_layers=False
+    )
     config = module.peft_config[active[0]].to_dict()
     config["peft_type"] = getattr(config["peft_type"], "value", config["peft_type"])
     return adapter_from(label, {name: in_memory(t, f"{label}: {name}") for name, t in state.items()}, config)

@@ -17,8 +17,9 @@ EMBEDDING = re.compile(
     r"|(word|position|positional|token_type|patch)_embeddings?|tokens_embed|positions_embed|shared"
     r"|relative_attention_bias)(\.|$)"
 )
+# BERT's pooler counts as a head: it feeds the classifier only, and many encoders ship it untrained.
 HEAD = re.compile(
-    r"(^|\.)(lm_head|embed_out|score|classifier|classification_head|pre_classifier|qa_outputs|cls|mlm_head"
+    r"(^|\.)(pooler|lm_head|embed_out|score|classifier|classification_head|pre_classifier|qa_outputs|cls|mlm_head"
     r"|vocab_transform|vocab_projector|generator_lm_head|generator_predictions|logits_proj)(\.|$)"
 )
 

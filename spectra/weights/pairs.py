@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -194,9 +194,7 @@ def _refuse(
             f"{base.label} and {tuned.label}: {what}; the base has {_three(base_tensors)}, "
             f"the other {_three(tuned_tensors)}; pass two checkpoints of one model"
         )
-    reasons: Mapping[str, Skipped] = {entry.reason: entry for entry in reversed(skipped)}
-    first = next((entry for entry in reasons.values() if entry.problem), None)
-    if first is not None:
+    if first := next((entry for entry in skipped if entry.problem), None):
         raise PairingError(f"{base.label} and {tuned.label}: nothing can be compared, as {first.name}: {first.reason}")
     raise PairingError(
         f"{base.label} and {tuned.label}: every matrix they share is left out; change --include or --exclude"

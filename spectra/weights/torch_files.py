@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,9 @@ def _load(path: Path) -> tuple[Any, bool]:
     try:
         # The old format, not a zip archive, cannot be mapped; it is then held in memory whole.
         lazy = _is_zip(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=lazy), lazy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on the pickle's protocol, of no use to whoever compares weights
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=lazy), lazy
     except pickle.UnpicklingError as error:
         text = str(error)
         if "Unsupported global" in text or "GLOBAL" in text or "not allowed" in text:

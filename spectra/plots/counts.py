@@ -1,0 +1,88 @@
+"""How many intruders at each threshold and each k (arXiv 2410.21228, Fig. 4 and Fig. 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from ..comparison import Comparison
+from .style import axes_or_new, line_styles, short_label
+
+
+def plot_count_by_epsilon(
+    results: Comparison | Sequence[Comparison], *, labels: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the number of intruders against ε, one line a result; no new comparison is run.
+
+    The grey band is where a random direction would not even count: below the 99% point of its best cosine.
+
+    Parameters
+    ----------
+    results : Comparison or sequence of them
+    labels : sequence of str, optional
+        By default what each result is called.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    results = _as_list(results)
+    ax = axes_or_new(ax)
+    grid = np.linspace(0.02, 1.0, 50)
+    chance = max(float(result.matrices["null_cosine_q99"].max()) for result in results)
+    ax.axvspan(0, chance, color="0.9", label="chance (99%)")
+    for result, label, style in zip(results, _labels(results, labels), line_styles(), strict=False):
+        ax.plot(grid, [result.count(e) for e in grid], label=label, markevery=5, **style)
+    ax.axvline(results[0].epsilon, color="gray", linewidth=0.8)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel(f"ε: best cosine below which a vector counts (line: {results[0].epsilon:g})")
+    ax.set_ylabel(f"intruder dimensions (k = {results[0].k})")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def plot_count_by_k(
+    results: Comparison | Sequence[Comparison], *, labels: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the number of intruders against ``k``, up to the ``k`` that was examined, one line a result.
+
+    Parameters
+    ----------
+    results : Comparison or sequence of them
+    labels : sequence of str, optional
+        By default what each result is called.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    results = _as_list(results)
+    ax = axes_or_new(ax)
+    for result, label, style in zip(results, _labels(results, labels), line_styles(), strict=False):
+        ks = range(result.k + 1)
+        ax.plot(ks, [result.count(k=k) for k in ks], label=label, markevery=max(1, result.k // 10), **style)
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("k: leading singular vectors examined per matrix")
+    ax.set_ylabel(f"intruder dimensions (ε = {results[0].epsilon:g})")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def _as_list(results: Comparison | Sequence[Comparison]) -> list[Comparison]:
+    return [results] if isinstance(results, Comparison) else list(results)
+
+
+def _labels(results: Sequence[Comparison], labels: Sequence[str] | None) -> list[str]:
+    if labels is None:
+        return [short_label(result) for result in results]
+    if len(labels) != len(results):
+        raise ValueError(f"{len(labels)} labels for {len(results)} results")
+    return list(labels)

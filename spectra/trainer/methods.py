@@ -1,0 +1,73 @@
+"""What each tuning method makes trainable. A method is one function and one row in `METHODS`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ..errors import RecipeError
+from ..weights import is_default
+from ..weights.names import HEAD
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+
+def full(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str]) -> nn.Module:
+    """Train the weights (and biases) of the chosen modules themselves."""
+    model.requires_grad_(False)
+    for name in (*modules, *heads):
+        model.get_submodule(name).requires_grad_(True)
+    return model
+
+
+def lora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str]) -> nn.Module:
+    """Train a low-rank update ``α/r · BA`` of each chosen module (Hu et al., arXiv 2106.09685)."""
+    from peft import LoraConfig, get_peft_model
+
+    alpha = recipe.lora_alpha
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=int(alpha) if alpha == int(alpha) else alpha,
+        lora_dropout=0.0,
+        target_modules=modules,
+        modules_to_save=heads or None,
+        fan_in_fan_out=any(_is_conv1d(model.get_submodule(name)) for name in modules),
+    )
+    adapted: nn.Module = get_peft_model(model, config)
+    return adapted
+
+
+METHODS: dict[str, Callable[[nn.Module, Recipe, list[str], list[str]], nn.Module]] = {"full": full, "lora": lora}
+
+
+def prepare(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """`model` with what the recipe's method trains, and nothing else, requiring gradients."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) or _is_conv1d(module)]
+    if recipe.modules == "all-linear":
+        modules = [name for name in linear if is_default(name)]
+    else:
+        try:
+            modules = [name for name in linear if re.fullmatch(recipe.modules, name)]
+        except re.error as error:
+            raise RecipeError(f"modules: {recipe.modules!r} is not a regular expression: {error}") from error
+    if not modules:
+        raise RecipeError(f"modules: {recipe.modules!r} matches none of the linear modules, such as {', '.join(linear[:3])}")
+    heads = _new_heads(model, linear)
+    modules = [name for name in modules if not any(name == head or name.startswith(f"{head}.") for head in heads)]
+    return METHODS[recipe.method](model, recipe, modules, heads)
+
+
+def _new_heads(model: nn.Module, linear: list[str]) -> list[str]:
+    """The outermost modules of a classifier's head; a language model's head is pretrained and stays as it is."""
+    if not getattr(model.config, "problem_type", None):
+        return []
+    found = [HEAD.search(name) for name in linear]
+    return sorted({match.string[: match.end()].rstrip(".") for match in found if match})
+
+
+def _is_conv1d(module: Any) -> bool:
+    return type(module).__name__ == "Conv1D"

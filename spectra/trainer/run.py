@@ -1,0 +1,93 @@
+"""A run directory: the checkpoint, the recipe it was made from, what it measured, the log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError
+from ..files import whole_file
+from .recipe import Recipe
+
+RECIPE, METRICS, LOG, PARTIAL = "recipe.yaml", "metrics.json", "log.jsonl", "partial"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    path : Path
+        The directory; itself a transformers or PEFT directory, so that `compare` opens it.
+    recipe : Recipe
+    metrics : dict
+        ``accuracy`` (classification) or ``perplexity``, ``loss`` (nats a token or an example), ``train_loss``,
+        ``steps``, ``seconds``, ``num_trainable`` parameters, ``num_train`` and ``num_eval`` rows, ``versions``.
+    """
+
+    path: Path
+    recipe: Recipe
+    metrics: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Read a finished run.
+
+        Raises
+        ------
+        RecipeError
+            If there is none, or it was cut off before the end.
+        """
+        path = Path(path)
+        try:
+            metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{path}: not a finished run (no {METRICS}); train it, or let it go on, with spectra train") from error
+        return cls(path, Recipe.load(path / RECIPE), metrics)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """What the Trainer logged: step, loss, learning rate, gradient norm."""
+        lines = (self.path / LOG).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def begin(path: Path, recipe: Recipe) -> Run | None:
+    """Make the directory of a run ready; the run itself if it is finished already.
+
+    Raises
+    ------
+    RecipeError
+        If the directory holds something else, or a run of another recipe.
+    """
+    if path.exists() and not path.is_dir():
+        raise RecipeError(f"{path}: a file is in the place of the run directory; choose another")
+    if (path / RECIPE).is_file():
+        kept = Recipe.load(path / RECIPE)
+        if kept != recipe:
+            changed = [name for name, value in recipe.to_dict().items() if kept.to_dict()[name] != value]
+            raise RecipeError(f"{path}: holds a run with another {', '.join(changed)}; choose another directory or remove it")
+        if (path / METRICS).is_file():
+            return Run.open(path)
+    elif path.is_dir() and any(path.iterdir()):
+        raise RecipeError(f"{path}: not empty and not a run; choose another directory")
+    try:
+        (path / PARTIAL).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be made ({error.strerror}); choose another directory") from error
+    recipe.save(path / RECIPE)
+    return None
+
+
+def finish(path: Path, recipe: Recipe, metrics: dict[str, Any], log: list[dict[str, Any]]) -> Run:
+    """Write log and metrics; the metrics last, as they mark the run as finished."""
+    for name, text in (
+        (LOG, "".join(json.dumps(entry) + "\n" for entry in log)),
+        (METRICS, json.dumps(metrics, indent=1) + "\n"),
+    ):
+        with whole_file(path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return Run(path, recipe, metrics)

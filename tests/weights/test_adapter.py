@@ -1,0 +1,180 @@
+"""Every adapter is held against what PEFT itself merges."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from spectra import CheckpointError, open_checkpoint
+from spectra.weights import Adapter, pair
+from tests.oracles import pico_model, randomise_adapter
+
+ATTENTION = ["q_proj", "v_proj"]
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "plain": ("llama", {"target_modules": ATTENTION}),
+    "all linear": ("llama", {"target_modules": "all-linear", "lora_alpha": 5}),
+    "rank-stabilised": ("llama", {"target_modules": ATTENTION, "use_rslora": True}),
+    "DoRA": ("llama", {"target_modules": ATTENTION, "use_dora": True}),
+    "rank pattern": ("llama", {"target_modules": ATTENTION, "rank_pattern": {"layers.0.self_attn.q_proj": 2, "v_proj": 6}}),
+    "alpha pattern": ("llama", {"target_modules": ATTENTION, "alpha_pattern": {"layers.1.self_attn.q_proj": 32, "v_proj": 1}}),
+    "both patterns, rank-stabilised": (
+        "llama",
+        {"target_modules": ATTENTION, "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 9}, "use_rslora": True},
+    ),
+    "LoRA bias": ("gpt2", {"target_modules": ["c_fc"], "lora_bias": True, "fan_in_fan_out": True}),
+    "trained biases": ("gpt2", {"target_modules": ["c_fc"], "bias": "all", "fan_in_fan_out": True}),
+    "Conv1D": ("gpt2", {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
+    "Conv1D and DoRA": ("gpt2", {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True, "use_dora": True}),
+    "embedding": ("llama", {"target_modules": ["embed_tokens", "q_proj"]}),
+    "embedding and DoRA": ("llama", {"target_modules": ["embed_tokens"], "use_dora": True}),
+    "saved modules": ("llama", {"target_modules": ATTENTION, "modules_to_save": ["lm_head", "o_proj"]}),
+}
+
+
+def _tuned(kind: str, options: dict[str, Any]) -> tuple[torch.nn.Module, Any]:
+    base = pico_model(kind, tie=False)
+    model = get_peft_model(copy.deepcopy(base), LoraConfig(**{"r": 4, "lora_alpha": 8, **options}))
+    randomise_adapter(model)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "modules_to_save" in name:
+                parameter.add_(0.5)
+    return base, model
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+@pytest.mark.filterwarnings("ignore:Could not find a config file")
+@pytest.mark.filterwarnings("ignore:Adapter 'default'. 2 LoRA tensor.s. have invalid shape")  # of LoRA biases
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("where", ["directory", "live"])
+def test_gives_the_weights_that_peft_merges(case: str, where: str, tmp_path: Path) -> None:
+    base, model = _tuned(*CASES[case])
+    if where == "directory":
+        model.save_pretrained(tmp_path)
+        adapter = open_checkpoint(tmp_path)
+    else:
+        adapter = open_checkpoint(model)
+    assert isinstance(adapter, Adapter)
+    everything = [".*"]
+    found = {p.name: p for p in pair(open_checkpoint(base), adapter, include=everything).pairs}
+    merged = pair(open_checkpoint(base), open_checkpoint(model.merge_and_unload()), include=everything)
+    changed = 0
+    for expected in merged.pairs:
+        W0 = expected.read_base(dtype=torch.float32, device="cpu")
+        W, _ = expected.read_tuned(W0)
+        if torch.equal(W, W0):
+            assert expected.name not in found
+            continue
+        changed += 1
+        ours, factors = found[expected.name].read_tuned(W0)
+        torch.testing.assert_close(ours, W, atol=2e-6, rtol=1e-5)
+        if factors is not None:
+            torch.testing.assert_close(W0 + factors.dense(), W, atol=2e-6, rtol=1e-5)
+    assert changed == len(found) > 0
+    low_rank = [p.read_tuned(p.read_base(dtype=torch.float32, device="cpu"))[1] for p in found.values()]
+    assert any(f is None for f in low_rank) == ("DoRA" in case or case == "saved modules")
+
+
+def test_factors_of_a_fused_projection_are_cut_with_it() -> None:
+    base, model = _tuned(*CASES["Conv1D"])
+    names = [p.name for p in pair(open_checkpoint(base), open_checkpoint(model)).pairs if "c_attn" in p.name]
+    assert names == [f"transformer.h.{i}.attn.c_attn[{part}]" for i in range(2) for part in "qkv"]
+
+
+def test_convolutions(tmp_path: Path) -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 6, 2)
+
+    base = Net()
+    model = get_peft_model(copy.deepcopy(base), LoraConfig(r=2, lora_alpha=4, target_modules=["conv"]))
+    randomise_adapter(model)
+    (found,) = pair(open_checkpoint(base), open_checkpoint(model)).pairs
+    W0 = found.read_base(dtype=torch.float32, device="cpu")
+    W, factors = found.read_tuned(W0)
+    torch.testing.assert_close(W, model.merge_and_unload().conv.weight.flatten(1))
+    assert factors is not None
+    assert factors.B.shape == (6, 2)
+
+
+def test_a_merged_live_model_is_compared_as_it_stands() -> None:
+    base, model = _tuned(*CASES["plain"])
+    model.merge_adapter()
+    found = {p.name: p for p in pair(open_checkpoint(base), open_checkpoint(model)).pairs}
+    W, factors = found["model.layers.0.self_attn.q_proj"].read_tuned(torch.zeros(1))
+    assert factors is None
+    model.unmerge_adapter()
+    torch.testing.assert_close(W, model.merge_and_unload().model.layers[0].self_attn.q_proj.weight)
+
+
+def test_the_base_of_a_live_peft_model_can_be_the_base() -> None:
+    inner = pico_model("llama")
+    clean = copy.deepcopy(inner)
+    model = get_peft_model(inner, LoraConfig(r=2, target_modules=ATTENTION))
+    randomise_adapter(model)
+    # `inner` now holds LoRA layers; its own weights are still the base's.
+    pairs = pair(open_checkpoint(inner), open_checkpoint(model)).pairs
+    assert len(pairs) == 4
+    torch.testing.assert_close(
+        pairs[0].read_base(dtype=torch.float32, device="cpu"), clean.model.layers[0].self_attn.q_proj.weight
+    )
+
+
+def test_an_adapter_that_transformers_added_itself() -> None:
+    base = pico_model("llama")
+    model = copy.deepcopy(base)
+    model.add_adapter(LoraConfig(r=2, target_modules=ATTENTION))
+    randomise_adapter(model)
+    assert len(pair(open_checkpoint(base), open_checkpoint(model)).pairs) == 4
+
+
+def test_two_active_adapters_are_not_guessed_between() -> None:
+    model = get_peft_model(pico_model("llama"), LoraConfig(r=2, target_modules=ATTENTION))
+    model.add_adapter("second", LoraConfig(r=2, target_modules=ATTENTION))
+    model.base_model.set_adapter(["default", "second"])
+    with pytest.raises(CheckpointError, match="2 adapters are active"):
+        open_checkpoint(model)
+
+
+def _saved(tmp_path: Path) -> Path:
+    _, model = _tuned(*CASES["plain"])
+    model.save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"peft_type": "IA3"}, "a IA3 adapter; only LoRA is read so far"),
+        ({"init_lora_weights": "pissa_niter_4"}, "initialised with pissa_niter_4, which also changed the base"),
+        ({"use_qalora": True}, r"a LoRA variant \(use_qalora\)"),
+    ],
+)
+def test_adapters_that_mean_something_else_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = _saved(tmp_path) / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(tmp_path)
+
+
+def test_damaged_factors_are_named(tmp_path: Path) -> None:
+    path = _saved(tmp_path) / "adapter_model.safetensors"
+    tensors = load_file(path)
+    key = next(name for name in tensors if "lora_A" in name)
+    for broken, message in [
+        ({k: v for k, v in tensors.items() if k != key}, "has no lora_A; the adapter is incomplete"),
+        (tensors | {key: torch.zeros(0)}, "ZeRO-3 or FSDP shard"),
+        (tensors | {key: torch.zeros(3, 16)}, "which do not multiply"),
+        ({"something.lora_B.bias": torch.zeros(3)}, "holds no LoRA factors"),
+    ]:
+        save_file(broken, path)
+        with pytest.raises(CheckpointError, match=message):
+            open_checkpoint(tmp_path)

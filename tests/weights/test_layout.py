@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spectra.weights.layout import matrices
+from spectra.weights.live import from_module
+from spectra.weights.stored import Stored, in_memory
+from tests.oracles import pico_model
+
+
+def _stored(**tensors: torch.Tensor) -> dict[str, Stored]:
+    return {name.replace("__", "."): in_memory(tensor, name) for name, tensor in tensors.items()}
+
+
+def test_linear_layers_keep_name_and_orientation() -> None:
+    W = torch.arange(6.0).reshape(3, 2)
+    (matrix,), skipped = matrices(_stored(layers__0__q__weight=W, layers__0__q__bias=torch.ones(3)), {})
+    assert (matrix.name, matrix.rows, matrix.cols) == ("layers.0.q", 3, 2)
+    torch.testing.assert_close(matrix.read(), W)
+    assert [(s.name, s.reason, s.problem) for s in skipped] == [("layers.0.q.bias", "not a matrix: 1-D", False)]
+
+
+def test_everything_is_read_in_the_precision_asked_for() -> None:
+    (matrix,), _ = matrices(_stored(q__weight=torch.ones(3, 2, dtype=torch.bfloat16)), {})
+    assert matrix.read().dtype == torch.float32
+    assert matrix.read(dtype=torch.float64).dtype == torch.float64
+
+
+@pytest.mark.parametrize("with_config", [True, False])
+def test_conv1d_is_transposed_with_and_without_a_config(with_config: bool) -> None:
+    model = pico_model("gpt2")
+    checkpoint = from_module(model)
+    found, _ = matrices(checkpoint.tensors, checkpoint.config if with_config else {})
+    by_name = {m.name: m for m in found}
+    fc = by_name["transformer.h.0.mlp.c_fc"]
+    assert (fc.rows, fc.cols) == (64, 16)
+    torch.testing.assert_close(fc.read(), model.transformer.h[0].mlp.c_fc.weight.T)
+    proj = by_name["transformer.h.0.attn.c_proj"]  # square: only the neighbours tell
+    torch.testing.assert_close(proj.read(), model.transformer.h[0].attn.c_proj.weight.T)
+    assert not by_name["transformer.wte"].transposed
+    if with_config:
+        q, k, v = (by_name[f"transformer.h.0.attn.c_attn[{part}]"] for part in "qkv")
+        whole = torch.cat([q.read(), k.read(), v.read()])
+        torch.testing.assert_close(whole, model.transformer.h[0].attn.c_attn.weight.T)
+    else:
+        assert by_name["transformer.h.0.attn.c_attn"].rows == 48
+
+
+def test_starcoder_has_the_names_of_gpt2_but_not_its_layout() -> None:
+    tensors = _stored(h__0__attn__c_attn__weight=torch.ones(20, 16), h__0__attn__c_attn__bias=torch.ones(20))
+    (matrix,), _ = matrices(tensors, {})
+    assert (matrix.rows, matrix.cols, matrix.transposed) == (20, 16, False)
+
+
+@pytest.mark.parametrize(("model_type", "transposed"), [("mixtral", False), ("gpt_oss", True)])
+def test_experts_are_one_matrix_each_and_read_alone(model_type: str, transposed: bool) -> None:
+    stack = torch.randn(3, 8, 4)
+    found, _ = matrices(_stored(layers__0__mlp__experts__gate_up_proj=stack), {"model_type": model_type})
+    assert [m.name for m in found] == [f"layers.0.mlp.experts.gate_up_proj[{i}]" for i in range(3)]
+    assert (found[1].rows, found[1].cols) == ((4, 8) if transposed else (8, 4))
+    torch.testing.assert_close(found[1].read(), stack[1].T if transposed else stack[1])
+
+
+def test_the_models_own_expert_layout_is_the_one_assumed() -> None:
+    import transformers as t
+
+    config = t.MixtralConfig(
+        vocab_size=8, hidden_size=4, intermediate_size=6, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, num_local_experts=3
+    )
+    checkpoint = from_module(t.MixtralModel(config))
+    experts = [m for m in matrices(checkpoint.tensors, checkpoint.config)[0] if "gate_up" in m.name]
+    assert [(m.rows, m.cols) for m in experts] == [(12, 4)] * 3  # two times 6 out, 4 in
+
+
+def test_convolutions_are_flattened() -> None:
+    kernel = torch.randn(5, 3, 2, 2)
+    (matrix,), _ = matrices(_stored(conv__weight=kernel), {})
+    assert (matrix.rows, matrix.cols) == (5, 12)
+    torch.testing.assert_close(matrix.read(), kernel.flatten(1))
+
+
+def test_tied_weights_count_once() -> None:
+    shared = torch.ones(4, 2)
+    found, skipped = matrices(_stored(embed_tokens__weight=shared, lm_head__weight=shared), {})
+    assert [m.name for m in found] == ["embed_tokens"]
+    assert skipped[0].reason == "tied to embed_tokens, which is counted"
+    # Saved twice, they share no memory; then the config tells.
+    apart = _stored(embed_tokens__weight=shared, lm_head__weight=shared.clone())
+    assert len(matrices(apart, {})[0]) == 2
+    assert len(matrices(apart, {"tie_word_embeddings": True})[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason", "problem"),
+    [
+        ({"q__weight": torch.zeros(0)}, "ZeRO-3 shard", True),
+        ({"q__weight": torch.zeros(0, 4)}, "empty: shape", True),
+        ({"q__weight": torch.zeros(4, 4, dtype=torch.int8)}, "stored as int8", True),
+        ({"position_ids": torch.zeros(1, 4, dtype=torch.int64)}, "stored as int64", False),
+        ({"q__weight": torch.zeros(4, 4, dtype=torch.float8_e4m3fn), "q__weight_scale": torch.ones(1)}, "quantized", True),
+        ({"norm__weight": torch.ones(4)}, "not a matrix: 1-D", False),
+        ({"scale": torch.tensor(1.0)}, "not a matrix: 0-D", False),
+    ],
+)
+def test_what_is_not_a_matrix_says_why(tensors: dict[str, torch.Tensor], reason: str, problem: bool) -> None:
+    found, skipped = matrices(_stored(**tensors), {})
+    assert not found
+    assert reason in skipped[0].reason
+    assert skipped[0].problem is problem

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from spectra import CheckpointError, open_checkpoint
+from spectra.weights import Adapter, Checkpoint
+from tests.oracles import pico_model, pico_state
+
+STATE = pico_state()
+
+
+def _same_as_state(checkpoint: Checkpoint | Adapter) -> None:
+    assert isinstance(checkpoint, Checkpoint)
+    assert set(checkpoint.tensors) == set(STATE)
+    for name, tensor in STATE.items():
+        torch.testing.assert_close(checkpoint.tensors[name].load(None), tensor)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".bin", ".ckpt"])
+def test_files(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    save_file(STATE, path) if suffix == ".safetensors" else torch.save(STATE, path)
+    for source in (path, str(path)):
+        _same_as_state(open_checkpoint(source))
+    assert open_checkpoint(path).files == (path,)
+
+
+def _shard(directory: Path, state: dict[str, torch.Tensor], shards: int, *, suffix: str = ".safetensors") -> None:
+    stem = "model" if suffix == ".safetensors" else "pytorch_model"
+    weight_map = {}
+    for i in range(shards):
+        part = {name: tensor for j, (name, tensor) in enumerate(state.items()) if j % shards == i}
+        file = f"{stem}-{i + 1:05d}-of-{shards:05d}{suffix}"
+        save_file(part, directory / file) if suffix == ".safetensors" else torch.save(part, directory / file)
+        weight_map |= dict.fromkeys(part, file)
+    (directory / f"{stem}{suffix}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_shards_by_directory_and_by_index(tmp_path: Path, suffix: str) -> None:
+    _shard(tmp_path, STATE, 3, suffix=suffix)
+    _same_as_state(open_checkpoint(tmp_path))
+    (index,) = tmp_path.glob("*.index.json")
+    _same_as_state(open_checkpoint(index))
+    assert len(open_checkpoint(tmp_path).files) == 3
+
+
+def test_an_empty_shard_is_named(tmp_path: Path) -> None:
+    _shard(tmp_path, STATE, 2)
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors: the file is empty"):
+        open_checkpoint(tmp_path)
+
+
+def test_loose_files_in_a_directory_are_one_checkpoint(tmp_path: Path) -> None:
+    names = list(STATE)
+    save_file({n: STATE[n] for n in names[:2]}, tmp_path / "a.safetensors")
+    save_file({n: STATE[n] for n in names[2:]}, tmp_path / "b.safetensors")
+    _same_as_state(open_checkpoint(tmp_path))
+    save_file({names[0]: STATE[names[0]]}, tmp_path / "c.safetensors")
+    with pytest.raises(CheckpointError, match=r"is in .*c\.safetensors.* and .*a\.safetensors.*; pass one file"):
+        open_checkpoint(tmp_path)
+
+
+def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "model.safetensors")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"junk")
+    _same_as_state(open_checkpoint(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
+def test_a_transformers_directory_with_its_config(tmp_path: Path, kind: str) -> None:
+    model = pico_model(kind)
+    model.save_pretrained(tmp_path)
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.config["model_type"] == kind
+    # The config is found beside a single file, too.
+    assert open_checkpoint(tmp_path / "model.safetensors").config["model_type"] == kind
+
+
+def test_state_dicts_and_modules() -> None:
+    _same_as_state(open_checkpoint(STATE))
+    model = pico_model("bert")
+    checkpoint = open_checkpoint(model)
+    assert checkpoint.config["model_type"] == "bert"
+    assert checkpoint.label == "BertModel in memory"
+    assert open_checkpoint(checkpoint) is checkpoint
+
+
+def test_meta_tensors_have_no_data() -> None:
+    with torch.device("meta"):
+        model = torch.nn.Linear(3, 3)
+    with pytest.raises(CheckpointError, match="'weight' is on the meta device"):
+        open_checkpoint(model)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d: d / "nothing.safetensors", "nothing.safetensors: no such file or directory"),
+        (lambda d: d / "a" / "b" / "c", "no such file or directory"),
+        (lambda d: d, "the directory holds no weights"),
+        (lambda d: _write(d / "x.txt", "hello"), "not a format spectra reads"),
+        (lambda d: _write(d / "config.json", "{").parent, "the directory holds no weights|not valid JSON"),
+        (lambda d: _write(d / "adapter_config.json", "{}").parent, "no adapter weights"),
+        (lambda d: 3, "cannot open a int as a checkpoint"),
+        (lambda d: {}, "holds no tensors"),
+        (lambda d: {"module.a.weight": torch.ones(2, 2), "a.weight": torch.ones(2, 2)}, "two tensors are called 'a.weight'"),
+    ],
+)
+def test_one_sentence_for_what_cannot_be_opened(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(CheckpointError, match=message) as caught:
+        open_checkpoint(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_factors_without_their_config_are_not_a_checkpoint(tmp_path: Path) -> None:
+    save_file({"q.lora_A.weight": torch.ones(2, 2)}, tmp_path / "adapter_model.safetensors")
+    _write(tmp_path / "adapter_config.json", "{}")
+    with pytest.raises(CheckpointError, match="pass the directory"):
+        open_checkpoint(tmp_path / "adapter_model.safetensors")
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
