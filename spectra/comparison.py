@@ -156,7 +156,7 @@ def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     texts = [c for c in ("name", "module", "method", "note") if c in frame]
     frame = frame.astype({c: "int64" for c in counts}).astype({"layer": "Int64"})
     for column in texts:
-        frame[column] = frame[column].fillna("").astype(object)
+        frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
     return frame.astype({c: "float64" for c in floats if c not in texts})
 
 

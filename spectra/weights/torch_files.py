@@ -35,7 +35,12 @@ def open_torch(path: Path) -> dict[str, Stored]:
         return {name: in_memory(tensor, f"{path}: {name}") for name, tensor in tensors.items()}
     return {
         name: Stored(
-            tuple(tensor.shape), tensor.dtype, partial(_read, path, name), f"{path}: {name}", storage_key(tensor)
+            tuple(tensor.shape),
+            tensor.dtype,
+            partial(_read, path, name),
+            f"{path}: {name}",
+            # With the path, as the next file may be mapped where this one was.
+            (path, storage_key(tensor)),
         )
         for name, tensor in tensors.items()
     }

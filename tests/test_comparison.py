@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from spectra import Comparison, ResultError, compare
+from tests.oracles import paper_max_cosines, pico_state, tuned_state
+
+
+@pytest.fixture(scope="module")
+def result() -> Comparison:
+    base = pico_state(layers=3)
+    return compare(base, tuned_state(base, scale=1.0), k=6)
+
+
+def test_counts_at_any_threshold_and_k_equal_the_papers(result: Comparison) -> None:
+    base = pico_state(layers=3)
+    tuned = tuned_state(base, scale=1.0)
+    cosines = [paper_max_cosines(base[n], tuned[n], 6) for n in base if "proj" in n]
+    for epsilon in (0.1, 0.3, 0.5, 0.7, 0.9):
+        assert result.count(epsilon) == sum(int((c < epsilon).sum()) for c in cosines)
+        for k in (0, 1, 3, 6):
+            assert result.count(epsilon, k=k) == sum(int((c[:k] < epsilon).sum()) for c in cosines)
+    assert result.count() == result.num_intruders == result.count(0.5)
+
+
+def test_more_vectors_than_were_examined_cannot_be_counted(result: Comparison) -> None:
+    with pytest.raises(ResultError, match="compare again with k=7"):
+        result.count(k=7)
+
+
+def test_one_row_a_vector(result: Comparison) -> None:
+    vectors = result.vectors
+    assert len(vectors) == 6 * 6
+    assert vectors["is_intruder"].sum() == result.num_intruders
+    assert vectors["index"].tolist() == list(range(6)) * 6
+    assert set(vectors["side"]) == {"left"}
+
+
+def test_worst_first_and_finding_a_matrix(result: Comparison) -> None:
+    counts = result.worst_first()["num_intruders"].tolist()
+    assert counts == sorted(counts, reverse=True)
+    assert result.matrix("layers.1.mlp.up_proj")["name"] == "layers.1.mlp.up_proj"
+    assert result.matrix("2.mlp")["name"] == "layers.2.mlp.up_proj"
+    for part, found in (("mlp", 3), ("nothing", 0)):
+        with pytest.raises(ResultError, match=f"{found} matrices of this result match '{part}'"):
+            result.matrix(part)
+
+
+def test_shows_itself(result: Comparison) -> None:
+    shown = result._repr_html_()
+    assert "layers.0.self_attn.q_proj" in shown
+    assert f"{result.num_intruders} intruder dimensions among 36" in shown
+    assert result.summary() in repr(result)
