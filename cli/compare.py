@@ -18,12 +18,33 @@ from .tables import comparison_text
 @click.command("compare")
 @click.argument("base")
 @click.argument("tuned", nargs=-1, required=True)
-@click.option("-k", "--top", default=10, show_default=True, type=click.IntRange(1), help="Leading singular vectors to examine.")
-@click.option("-e", "--epsilon", default=0.5, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Cosine below which a vector is an intruder.")
-@click.option("--side", default="left", show_default=True, type=click.Choice(["left", "right", "both"]), help="Singular vectors of the output, the input, or both.")
+@click.option(
+    "-k", "--top", default=10, show_default=True, type=click.IntRange(1), help="Leading singular vectors to examine."
+)
+@click.option(
+    "-e",
+    "--epsilon",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Cosine below which a vector is an intruder.",
+)
+@click.option(
+    "--side",
+    default="left",
+    show_default=True,
+    type=click.Choice(["left", "right", "both"]),
+    help="Singular vectors of the output, the input, or both.",
+)
 @selection
 @click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …")
-@click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"]), help="Precision of the computation.")
+@click.option(
+    "--dtype",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "float64"]),
+    help="Precision of the computation.",
+)
 @click.option("--fail-over", type=click.IntRange(0), metavar="N", help="Exit 1 when a TUNED has more than N intruders.")
 @output
 def command(
@@ -38,7 +59,8 @@ def command(
 ) -> None:
     """Compare TUNED checkpoints with the BASE they were tuned from.
 
-    Each is a .safetensors, .pt, .pth or .bin file, a transformers or PEFT LoRA directory, or a hub id (org/name@revision).
+    Each is a .safetensors, .pt, .pth or .bin file, a transformers or PEFT LoRA directory, or a hub id
+    (org/name@revision).
 
     \b
       spectra compare base.pt tuned.pt
@@ -56,14 +78,24 @@ def command(
 
         content = WRITERS[format_](results)
     deliver(content, output, format_)
-    problems = [(r.tuned, row.name, row.reason) for r in results for row in r.skipped[r.skipped["problem"]].itertuples(index=False)]
+    problems = [
+        (r.tuned, row.name, row.reason)
+        for r in results
+        for row in r.skipped[r.skipped["problem"]].itertuples(index=False)
+    ]
     over = [r for r in results if fail_over is not None and r.num_intruders > fail_over]
     if problems:
         source, name, reason = problems[0]
         others = f" (and {len(problems) - 1} more, see the skipped ones)" if len(problems) > 1 else ""
-        click.echo(f"spectra: error: {source}: {name} was not compared, as {reason}{others}; mend it or leave it out with --exclude", err=True)
+        click.echo(
+            f"spectra: error: {source}: {name} was not compared, as {reason}{others}; "
+            "mend it or leave it out with --exclude",
+            err=True,
+        )
         sys.exit(2)
     for result in over:
-        click.echo(f"spectra: {result.tuned}: {result.num_intruders} intruder dimensions, more than {fail_over}", err=True)
+        click.echo(
+            f"spectra: {result.tuned}: {result.num_intruders} intruder dimensions, more than {fail_over}", err=True
+        )
     if over:
         sys.exit(1)

@@ -11,7 +11,14 @@ from .tables import comparison_text, plain_text
 
 
 @click.command("demo")
-@click.option("-o", "--output", default="spectra-demo", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for runs, results, figures and the page.")
+@click.option(
+    "-o",
+    "--output",
+    default="spectra-demo",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for runs, results, figures and the page.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 def command(output: Path, quiet: bool) -> None:
     """Tune real weights fully and with LoRA of three ranks, compare them all, and say what was found.
@@ -31,4 +38,5 @@ def command(output: Path, quiet: bool) -> None:
     click.echo(plain_text(story.table))
     for sentence in story.findings():
         click.echo(f"- {sentence}")
-    click.echo(f"\n{output / 'index.html'}: the page; {output / 'comparison.json'}: the numbers; {output / 'figures'}: the figures")
+    for what, name in (("page", "index.html"), ("numbers", "comparison.json"), ("figures", "figures")):
+        click.echo(f"{what}: {output / name}")

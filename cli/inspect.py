@@ -32,7 +32,12 @@ def command(checkpoint: str, format_: str | None, output: Path | None, quiet: bo
     if format_ == "table":
         content = matrices_text(opened.label, opened.kind, rows, left_out, to_file=output is not None).encode()
     elif format_ == "json":
-        document = {"checkpoint": opened.label, "kind": opened.kind, "matrices": rows, "skipped": left_out.to_dict("records")}
+        document = {
+            "checkpoint": opened.label,
+            "kind": opened.kind,
+            "matrices": rows,
+            "skipped": left_out.to_dict("records"),
+        }
         content = (json.dumps(document, indent=1) + "\n").encode()
     else:
         frame = pd.DataFrame(rows)

@@ -50,7 +50,9 @@ def resolve_format(format_: str | None, path: Path | None) -> str:
     if path is None:
         return "table"
     if path.suffix not in _SUFFIXES:
-        raise click.UsageError(f"cannot tell a format from {path.name!r}; add --format or use one of {', '.join(_SUFFIXES)}")
+        raise click.UsageError(
+            f"cannot tell a format from {path.name!r}; add --format or use one of {', '.join(_SUFFIXES)}"
+        )
     return _SUFFIXES[path.suffix]
 
 
@@ -64,7 +66,7 @@ def deliver(content: bytes, path: Path | None, format_: str) -> None:
     elif format_ == "parquet" and sys.stdout.isatty():
         raise click.UsageError("parquet is binary; give it a file with --output")
     else:
-        click.get_binary_stream("stdout").write(content)
+        click.echo(content, nl=False)
 
 
 def open_all(sources: Sequence[str]) -> list[Any]:

@@ -21,7 +21,13 @@ _KINDS = {
 @click.command("plot", epilog="Kinds:\n\n\b\n" + "\n".join(f"  {kind:<11}{what}" for kind, what in _KINDS.items()))
 @click.argument("kind", type=click.Choice(list(_KINDS)))
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="SVG, PNG or PDF, by its suffix.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="SVG, PNG or PDF, by its suffix.",
+)
 @click.option("--matrix", help="For similarity and spectrum: the matrix, or part of its name. Default: the worst.")
 def command(kind: str, results: tuple[Path, ...], output: Path, matrix: str | None) -> None:
     """Draw KIND from saved RESULTS of spectra compare.

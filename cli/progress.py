@@ -33,8 +33,13 @@ def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], No
         yield line
         return
     bar = Progress(
-        TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
-        console=console, transient=True,
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
     )
     task = bar.add_task("", total=None)
 

@@ -44,7 +44,10 @@ def matrices_text(label: str, kind: str, rows: Sequence[dict[str, Any]], skipped
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
     console.print(table)
-    console.print(f"\n{len(rows)} matrices, {sum(r['rows'] * r['cols'] for r in rows):,} entries; {_skipped(skipped)}", highlight=False)
+    console.print(
+        f"\n{len(rows)} matrices, {sum(r['rows'] * r['cols'] for r in rows):,} entries; {_skipped(skipped)}",
+        highlight=False,
+    )
     return _text(console)
 
 
@@ -66,7 +69,10 @@ def _print_comparison(console: Console, result: Any) -> None:
     shown = ordered if len(ordered) <= _MAX_ROWS + 3 else ordered.head(_MAX_ROWS)
     rest = ordered.iloc[len(shown) :]
     stack = _only_stack(ordered)
-    names = [name.removeprefix(stack) + (" *" if note else "") for name, note in zip(shown["name"], shown["note"], strict=True)]
+    names = [
+        name.removeprefix(stack) + (" *" if note else "")
+        for name, note in zip(shown["name"], shown["note"], strict=True)
+    ]
     columns = [
         [heading, *(cell(row) for _, row in shown.iterrows()), total(ordered)] for heading, cell, total in _COLUMNS
     ]
@@ -139,7 +145,9 @@ def _remarks(result: Any, stack: str) -> list[str]:
         names = ", ".join(table.loc[table["note"] == note, "name"].head(3))
         lines.append(f"* {names}: {note}")
     dropped = [f"{part!r} of the {side}" for side, part in result.provenance["dropped_prefixes"].items() if part]
-    matched = f"{result.provenance['matched']} matrices matched" + (f" without {' and '.join(dropped)}" if dropped else "")
+    matched = f"{result.provenance['matched']} matrices matched" + (
+        f" without {' and '.join(dropped)}" if dropped else ""
+    )
     return [*lines, f"{matched}; {_skipped(result.skipped)}"]
 
 

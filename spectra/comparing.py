@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import numpy as np
 import torch
@@ -22,14 +22,31 @@ from .update import update_measures
 from .weights import Adapter, Checkpoint, Pair, Pairing, Skipped, locate, open_checkpoint, pair
 from .weights.pairs import UNCHANGED
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Progress = Callable[[int, int, str], None]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
+class _Options(TypedDict, total=False):
+    """The keywords of `compare`, for type checkers."""
+
+    k: int
+    epsilon: float
+    side: str
+    method: str
+    include: Iterable[str]
+    exclude: Iterable[str]
+    device: str
+    dtype: str
+    progress: Progress | None
+
+
 @overload
-def compare(base: Any, tuned: list[Any] | tuple[Any, ...], **options: Any) -> list[Comparison]: ...
+def compare(base: Any, tuned: list[Any] | tuple[Any, ...], **options: Unpack[_Options]) -> list[Comparison]: ...
 @overload
-def compare(base: Any, tuned: Any, **options: Any) -> Comparison: ...
+def compare(base: Any, tuned: Any, **options: Unpack[_Options]) -> Comparison: ...
 
 
 def compare(
@@ -73,6 +90,8 @@ def compare(
     ------
     CheckpointError, PairingError
         If a side cannot be opened, the two do not belong together, or they are equal.
+    SpectraError
+        If the device is not there.
     ValueError
         If an option is none of the above.
 
@@ -85,6 +104,7 @@ def compare(
     check_options(k=k, epsilon=epsilon, side=side, method=method)
     if dtype not in _DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
+    _check_device(device)
     started = time.perf_counter()
     many = isinstance(tuned, (list, tuple))
     opened_base = open_checkpoint(base)
@@ -134,6 +154,14 @@ def compare(
             )
         )
     return results if many else results[0]
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise SpectraError(f"device {device!r} cannot be used here ({reason}); try cpu") from error
 
 
 def _measure(
@@ -226,10 +254,13 @@ def _origin(checkpoint: Checkpoint | Adapter) -> dict[str, Any]:
     }
 
 
-def _nothing_to_show(base: Checkpoint, tuned: Checkpoint | Adapter, skipped: list[Skipped]) -> SpectraError:
+def _nothing_to_show(base: Checkpoint | Adapter, tuned: Checkpoint | Adapter, skipped: list[Skipped]) -> SpectraError:
     if problem := next((entry for entry in skipped if entry.problem), None):
-        return CheckpointError(f"{tuned.label}: nothing can be compared with {base.label}, as {problem.name}: {problem.reason}")
+        return CheckpointError(
+            f"{tuned.label}: nothing can be compared with {base.label}, as {problem.name}: {problem.reason}"
+        )
     same = sum(entry.reason == UNCHANGED for entry in skipped)
     return PairingError(
-        f"{base.label} and {tuned.label}: all {same} matrices are equal, nothing was tuned; check that the second is the tuned one"
+        f"{base.label} and {tuned.label}: all {same} matrices are equal, nothing was tuned; "
+        "check that the second is the tuned one"
     )

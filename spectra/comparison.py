@@ -60,7 +60,9 @@ class Comparison:
     @property
     def vectors(self) -> pd.DataFrame:
         """One row an examined singular vector: name, side, index, singular_value, max_cosine, nearest, is_intruder."""
-        frames = [_vectors(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices]
+        frames = [
+            _vectors(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices
+        ]
         sides = ["left", "right"] if self.side == "both" else [self.side]
         for frame, side in zip(frames, sides, strict=True):
             frame.insert(1, "side", side)
@@ -123,7 +125,7 @@ class Comparison:
         hit = int((self.matrices["num_intruders"] > 0).sum())
         examined = sum(map(len, self.matrices["max_cosine"]))
         return (
-            f"{self.num_intruders} intruder dimension{'' if self.num_intruders == 1 else 's'} among {examined:,} leading "
+            f"{self.num_intruders} intruder dimension{'s' * (self.num_intruders != 1)} among {examined:,} leading "
             f"{'left' if self.side == 'both' else self.side} singular vectors (k = {self.k}, ε = {self.epsilon:g}), in "
             f"{hit} of {self.num_matrices} matrices"
         )
@@ -154,7 +156,7 @@ def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     counts = [c for c in frame if c in ("rows", "cols") or c.startswith("num_intruders")]
     floats = [c for c in frame if frame[c].dtype != object and c not in counts and c != "layer"]
     texts = [c for c in ("name", "module", "method", "note") if c in frame]
-    frame = frame.astype({c: "int64" for c in counts}).astype({"layer": "Int64"})
+    frame = frame.astype(dict.fromkeys(counts, "int64")).astype({"layer": "Int64"})
     for column in texts:
         frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
     return frame.astype({c: "float64" for c in floats if c not in texts})

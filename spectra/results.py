@@ -32,7 +32,7 @@ def to_csv(results: Sequence[Comparison]) -> bytes:
     for column in flat:
         if flat[column].map(lambda cell: isinstance(cell, list)).any():
             flat[column] = flat[column].map(lambda cell: json.dumps(cell) if isinstance(cell, list) else cell)
-    return flat.to_csv(index=False).encode()
+    return str(flat.to_csv(index=False)).encode()
 
 
 def to_parquet(results: Sequence[Comparison]) -> bytes:
@@ -170,7 +170,9 @@ def _from_flat(flat: pd.DataFrame) -> list[Comparison]:
     for _, group in flat.groupby("comparison", sort=True):
         first = group.iloc[0]
         is_skipped = group["skipped"].notna()
-        measured = group[~is_skipped].drop(columns=["skipped", "problem", "provenance", "schema_version", "comparison", *_HEADER])
+        measured = group[~is_skipped].drop(
+            columns=["skipped", "problem", "provenance", "schema_version", "comparison", *_HEADER]
+        )
         left_out = group[is_skipped][["name", "skipped", "problem"]].rename(columns={"skipped": "reason"})
         document = {
             "schema_version": int(first["schema_version"]),

@@ -87,12 +87,24 @@ def pico_model(kind: str, *, seed: int = 0, classes: int = 0, tie: bool = True) 
     torch.manual_seed(seed)
     if kind == "bert":
         config = t.BertConfig(
-            vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=40
+            vocab_size=60,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=40,
         )
         return t.AutoModelForSequenceClassification.from_config(config) if classes else t.AutoModel.from_config(config)
     if kind == "gpt2":
         config = t.GPT2Config(
-            vocab_size=60, n_embd=16, n_layer=2, n_head=2, n_positions=40, tie_word_embeddings=tie, bos_token_id=0, eos_token_id=0
+            vocab_size=60,
+            n_embd=16,
+            n_layer=2,
+            n_head=2,
+            n_positions=40,
+            tie_word_embeddings=tie,
+            bos_token_id=0,
+            eos_token_id=0,
         )
     else:
         config = t.LlamaConfig(

@@ -20,7 +20,9 @@ NUMBERS = ["effective_rank", "stable_rank", "delta_norm", "relative_delta", "spi
 def _planted_checkpoints(dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, int]]:
     """Matrices of several shapes with a known number of intruders at 0.45 each."""
     base, tuned, expected = {}, {}, {}
-    for i, (shape, mixes) in enumerate([((40, 40), [8, 1]), ((64, 24), [1, 8]), ((24, 64), [2, 2, 2]), ((30, 30), [1, 16])]):
+    for i, (shape, mixes) in enumerate(
+        [((40, 40), [8, 1]), ((64, 24), [1, 8]), ((24, 64), [2, 2, 2]), ((30, 30), [1, 16])]
+    ):
         W0, W, cosines = planted(np.random.default_rng(i), *shape, mixes)
         base[f"layers.{i}.q.weight"], tuned[f"layers.{i}.q.weight"] = W0.to(dtype), W.to(dtype)
         expected[f"layers.{i}.q"] = sum(c < 0.45 for c in cosines[:10])
@@ -72,7 +74,10 @@ def test_both_sides_at_once_equal_each_alone() -> None:
     assert both.matrices["max_cosine_right"].tolist() == right.matrices["max_cosine"].tolist()
     assert both.num_intruders == left.num_intruders
     vectors = both.vectors
-    assert vectors.groupby("side")["is_intruder"].sum().to_dict() == {"left": left.num_intruders, "right": right.num_intruders}
+    assert vectors.groupby("side")["is_intruder"].sum().to_dict() == {
+        "left": left.num_intruders,
+        "right": right.num_intruders,
+    }
     # A tall random update adds input directions too, but not the same number: the sides are not each other's copy.
     assert both.matrices["max_cosine"].tolist() != both.matrices["max_cosine_right"].tolist()
 
@@ -91,16 +96,26 @@ def test_adapter_merged_model_and_files_give_one_table(tmp_path: Path) -> None:
         merged = model.merge_and_unload()
         merged.save_pretrained(where / "merged")
         torch.save(merged.state_dict(), where / "merged.pt")
-        results = [live, compare(base, merged), *compare(where / "base", [where / x for x in ("adapter", "merged", "merged.pt")])]
+        results = [
+            live,
+            compare(base, merged),
+            *compare(where / "base", [where / x for x in ("adapter", "merged", "merged.pt")]),
+        ]
         tables = [result.matrices.set_index("name").sort_index() for result in results]
         assert tables[0]["num_intruders"].sum() > 0
         for table, result in zip(tables, results, strict=True):
             assert table["num_intruders"].tolist() == tables[0]["num_intruders"].tolist()
-            np.testing.assert_allclose(table["max_cosine"].sum(), tables[0]["max_cosine"].sum(), atol=2e-5)  # lists joined
+            np.testing.assert_allclose(
+                table["max_cosine"].sum(), tables[0]["max_cosine"].sum(), atol=2e-5
+            )  # lists joined
             # The merged weights carry the rounding of the sum; a rank-2 update of 16 columns shows it in the entropy.
-            np.testing.assert_allclose(table[NUMBERS].astype(float), tables[0][NUMBERS].astype(float), rtol=1e-3, atol=1e-6)
+            np.testing.assert_allclose(
+                table[NUMBERS].astype(float), tables[0][NUMBERS].astype(float), rtol=1e-3, atol=1e-6
+            )
             # A tied head is there in memory and not in the file.
-            names = [{name.rsplit(".", 1)[-1] for name in r.skipped["name"]} - {"lm_head"} for r in (result, results[0])]
+            names = [
+                {name.rsplit(".", 1)[-1] for name in r.skipped["name"]} - {"lm_head"} for r in (result, results[0])
+            ]
             assert names[0] == names[1]
 
 
@@ -178,7 +193,11 @@ def test_provenance(tmp_path: Path) -> None:
     result = compare(tmp_path / "base.safetensors", tuned_state(base, seed=3), k=5, dtype="float64")
     content = (tmp_path / "base.safetensors").read_bytes()
     assert result.provenance["base"]["files"] == [
-        {"path": str(tmp_path / "base.safetensors"), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        {
+            "path": str(tmp_path / "base.safetensors"),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
     ]
     assert result.provenance["tuned"]["kind"] == "in memory"
     assert {key: result.provenance[key] for key in ("k", "dtype", "device", "matched")} == {
@@ -188,7 +207,9 @@ def test_provenance(tmp_path: Path) -> None:
     assert result.provenance["seconds"] > 0
 
 
-@pytest.mark.parametrize("options", [{"epsilon": 0.0}, {"epsilon": 1.5}, {"k": 0}, {"side": "x"}, {"dtype": "float16"}, {"method": "x"}])
+@pytest.mark.parametrize(
+    "options", [{"epsilon": 0.0}, {"epsilon": 1.5}, {"k": 0}, {"side": "x"}, {"dtype": "float16"}, {"method": "x"}]
+)
 def test_refuses_options_in_a_sentence(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"must (be|lie)"):
         compare(pico_state(), pico_state(), **options)

@@ -26,7 +26,7 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fails()
     assert path.read_text() == "half"
-    assert os.listdir(tmp_path) == ["x.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ def _loaded_after(statement: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-@pytest.mark.parametrize("module", ["spectra", "spectra.linalg", "spectra.weights", "spectra.comparing", "spectra.results"])
+@pytest.mark.parametrize(
+    "module", ["spectra", "spectra.linalg", "spectra.weights", "spectra.comparing", "spectra.results"]
+)
 def test_the_lower_floors_load_nothing_from_above(module: str) -> None:
     assert not _loaded_after(f"import {module}") & set(HEAVY)
 

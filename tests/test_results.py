@@ -65,7 +65,9 @@ def test_csv_is_plain_for_any_reader(tmp_path: Path, results: list[Comparison]) 
         rows = list(csv.DictReader(file))
     assert len(rows) == sum(len(r.matrices) + len(r.skipped) for r in results)
     assert {row["comparison"] for row in rows} == {"0", "1"}
-    assert {row["skipped"] for row in rows if row["name"] == "embed_tokens"} == {"embedding or head: left out unless --include names it"}
+    assert {row["skipped"] for row in rows if row["name"] == "embed_tokens"} == {
+        "embedding or head: left out unless --include names it"
+    }
 
 
 def test_markdown_is_worst_first(results: list[Comparison]) -> None:
@@ -93,7 +95,9 @@ def test_unreadable_results_are_one_sentence(tmp_path: Path, name: str, content:
         read_comparisons(tmp_path / name)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, results: list[Comparison], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, results: list[Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "r.json"
     results[0].write(path)
     before = path.read_bytes()

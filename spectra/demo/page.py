@@ -12,7 +12,8 @@ _CAPTIONS = {
     "epsilon": "Intruder dimensions against the threshold ε (paper: Fig. 4).",
     "k": "Intruder dimensions against how many leading vectors are examined (paper: Fig. 15).",
     "map": "Where the intruders of {run} are.",
-    "similarity": "Leading singular vectors of {run} against those of the base; an outlined column matches none (paper: Fig. 1–3).",
+    "similarity": "Leading singular vectors of {run} against those of the base; an outlined column matches none "
+    "(paper: Fig. 1–3).",
     "spectrum": "Leading singular values before and after {run}; circles are intruders.",
 }
 _STYLE = """
@@ -40,7 +41,8 @@ def page(table: pd.DataFrame, findings: list[str], figures: Path) -> str:
 <h1>What fine-tuning did to the weights</h1>
 <p>A sentence encoder (MiniLM-L6, real pretrained weights) was tuned to tell good movie reviews from bad ones: all of each
 weight matrix (full), and through low-rank updates (LoRA) of three ranks. Every run saw the same reviews for the same
-number of steps; each method has the learning rate that gave it the best accuracy. An <em>intruder dimension</em> is one
+number of steps; each method has the largest learning rate
+that a grid showed to be as accurate as its best. An <em>intruder dimension</em> is one
 of the ten leading left singular vectors of a tuned matrix whose cosine with every pretrained one stays below ε = 0.5.</p>
 <ul>{sentences}</ul>
 <div class="scroll">{shown.to_html(index=False, border=0)}</div>

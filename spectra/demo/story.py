@@ -63,24 +63,34 @@ class Story:
         """What was found, in sentences that depend on the numbers."""
         table = self.table.set_index("run")
         full, low = table.loc["full"], table.drop(index="full")
-        gaps = (low["accuracy"] - full["accuracy"]).abs() / (low["standard_error"] ** 2 + full["standard_error"] ** 2) ** 0.5
+        gaps = (low["accuracy"] - full["accuracy"]).abs() / (
+            low["standard_error"] ** 2 + full["standard_error"] ** 2
+        ) ** 0.5
         found = [
-            f"Accuracy lies between {table['accuracy'].min():.3f} and {table['accuracy'].max():.3f}, with a standard error "
-            f"of {table['standard_error'].max():.3f}: "
-            + ("the runs are equally good within error." if gaps.max() < 2 else f"{gaps.idxmax()} differs from full tuning by more than error.")
+            f"Accuracy lies between {table['accuracy'].min():.3f} and {table['accuracy'].max():.3f}, with a standard "
+            f"error of {table['standard_error'].max():.3f}: "
+            + (
+                "the runs are equally good within error."
+                if gaps.max() < 2
+                else f"{gaps.idxmax()} differs from full tuning by more than error."
+            )
         ]
         planted = low[low["intruders"] > 0]
         counts = ", ".join(f"{int(row['intruders'])} ({name})" for name, row in low.iterrows())
         found.append(f"Intruder dimensions at ε = 0.5: {int(full['intruders'])} under full tuning; {counts}.")
         if len(planted) and full["intruders"] == 0:
             found.append(
-                f"{' and '.join(planted.index)} learned the task through directions that match no pretrained one; full tuning did not."
+                f"{' and '.join(planted.index)} learned the task through directions that match no pretrained one; "
+                "full tuning did not."
             )
         else:
-            found.append("On this machine the claim that only low-rank LoRA plants intruders did not show; the numbers above are what it gave.")
+            found.append(
+                "On this machine the claim that only low-rank LoRA plants intruders did not show; "
+                "the numbers above are what it gave."
+            )
         found.append(
-            f"The update of full tuning spreads over {full['effective_rank']:.0f} directions a matrix (effective rank), "
-            f"that of {low.index[0]} over {low['effective_rank'].iloc[0]:.1f}."
+            f"The update of full tuning spreads over {full['effective_rank']:.0f} directions a matrix "
+            f"(effective rank), that of {low.index[0]} over {low['effective_rank'].iloc[0]:.1f}."
         )
         return found
 
@@ -113,7 +123,9 @@ def run_demo(path: str | Path, *, progress: Report | None = None) -> Story:
     found = compare(
         base,
         [run.path for run in runs.values()],
-        progress=lambda done, total, _: progress(len(recipes) * total + done, (len(recipes) + 1) * total, "comparing") if progress else None,
+        progress=lambda done, total, _: (
+            progress(len(recipes) * total + done, (len(recipes) + 1) * total, "comparing") if progress else None
+        ),
     )
     story = Story(path, runs, dict(zip(runs, found, strict=True)))
     write_comparisons(found, path / "comparison.json")
@@ -137,4 +149,4 @@ def _draw(story: Story) -> None:
     }
     for name, ax in axes.items():
         with whole_file(story.path / "figures" / f"{name}.svg") as temporary:
-            ax.figure.savefig(temporary)
+            ax.figure.savefig(temporary)  # type: ignore[union-attr]  # axes of a figure, not of a part of one

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import scipy.linalg
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # documented, but not in its __all__
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ def singular_values(matrix: Tensor) -> Tensor:
     """Singular values of an ``(m, n)`` matrix, descending, shape ``(min(m, n),)``; precision and errors as `svd`."""
     matrix = _validated(matrix)
     try:
-        return torch.linalg.svdvals(matrix)
-    except torch.linalg.LinAlgError:
-        return _svd(matrix, _DRIVERS[1:]).s
+        s: Tensor = torch.linalg.svdvals(matrix)
+    except LinAlgError:
+        s = _svd(matrix, _DRIVERS[1:]).s
+    return s
 
 
 def _validated(matrix: Tensor) -> Tensor:
@@ -77,7 +79,8 @@ def _default(matrix: Tensor) -> SVD:
 
 def _qr_iteration(matrix: Tensor) -> SVD:
     if matrix.device.type == "cuda":
-        return SVD(*torch.linalg.svd(matrix, full_matrices=False, driver="gesvd"), "gesvd")
+        U, s, Vh = torch.linalg.svd(matrix, full_matrices=False, driver="gesvd")
+        return SVD(U, s, Vh, "gesvd")
     U, s, Vh = (
         torch.from_numpy(part).to(matrix.device)
         for part in scipy.linalg.svd(matrix.cpu().numpy(), full_matrices=False, lapack_driver="gesvd")
@@ -87,7 +90,8 @@ def _qr_iteration(matrix: Tensor) -> SVD:
 
 def _float64(matrix: Tensor) -> SVD:
     found = _qr_iteration(matrix.double())
-    return SVD(*(part.to(matrix.dtype) for part in (found.U, found.s, found.Vh)), "gesvd in float64")
+    U, s, Vh = (part.to(matrix.dtype) for part in (found.U, found.s, found.Vh))
+    return SVD(U, s, Vh, "gesvd in float64")
 
 
 _DRIVERS: tuple[Callable[[Tensor], SVD], ...] = (_default, _qr_iteration, _float64)
@@ -97,6 +101,6 @@ def _svd(matrix: Tensor, drivers: tuple[Callable[[Tensor], SVD], ...]) -> SVD:
     for driver in drivers[:-1]:
         try:
             return driver(matrix)
-        except (torch.linalg.LinAlgError, scipy.linalg.LinAlgError):
+        except (LinAlgError, scipy.linalg.LinAlgError):
             continue
     return drivers[-1](matrix)

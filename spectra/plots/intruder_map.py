@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ..comparison import Comparison
 from .style import axes_or_new
@@ -50,7 +51,5 @@ def plot_intruder_map(result: Comparison, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(modules)), modules, fontsize=8)
     ax.set_xlabel("layer")
     ax.set_title(f"{result.num_intruders} intruders (k = {result.k}, ε = {result.epsilon:g})", fontsize=9)
-    bar = ax.figure.colorbar(image, ax=ax, label="intruder dimensions")
-    bar.locator.set_params(integer=True)
-    bar.update_ticks()
+    ax.figure.colorbar(image, ax=ax, label="intruder dimensions", ticks=MaxNLocator(integer=True))
     return ax

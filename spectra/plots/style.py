@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import PurePath
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def axes_or_new(ax: Axes | None, *, width: float = 5.0, height: float = 3.6) -> 
     return ax if ax is not None else Figure(figsize=(width, height), layout="constrained").subplots()
 
 
-def line_styles() -> Iterator[dict[str, object]]:
+def line_styles() -> Iterator[dict[str, Any]]:
     """Keyword arguments of ``Axes.plot``, a different look each."""
     for color, dash, marker in cycle(_LINES):
         yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.4}

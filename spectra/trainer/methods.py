@@ -31,7 +31,7 @@ def lora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str])
     alpha = recipe.lora_alpha
     config = LoraConfig(
         r=recipe.rank,
-        lora_alpha=int(alpha) if alpha == int(alpha) else alpha,
+        lora_alpha=int(alpha) if alpha == int(alpha) else alpha,  # type: ignore[arg-type]  # any number works
         lora_dropout=0.0,
         target_modules=modules,
         modules_to_save=heads or None,
@@ -44,7 +44,7 @@ def lora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str])
 METHODS: dict[str, Callable[[nn.Module, Recipe, list[str], list[str]], nn.Module]] = {"full": full, "lora": lora}
 
 
-def prepare(model: nn.Module, recipe: Recipe) -> nn.Module:
+def prepare(model: nn.Module, recipe: Recipe) -> Any:
     """`model` with what the recipe's method trains, and nothing else, requiring gradients."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) or _is_conv1d(module)]
     if recipe.modules == "all-linear":
@@ -55,7 +55,9 @@ def prepare(model: nn.Module, recipe: Recipe) -> nn.Module:
         except re.error as error:
             raise RecipeError(f"modules: {recipe.modules!r} is not a regular expression: {error}") from error
     if not modules:
-        raise RecipeError(f"modules: {recipe.modules!r} matches none of the linear modules, such as {', '.join(linear[:3])}")
+        raise RecipeError(
+            f"modules: {recipe.modules!r} matches none of the linear modules, such as {', '.join(linear[:3])}"
+        )
     heads = _new_heads(model, linear)
     modules = [name for name in modules if not any(name == head or name.startswith(f"{head}.") for head in heads)]
     return METHODS[recipe.method](model, recipe, modules, heads)

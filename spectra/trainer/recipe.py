@@ -84,7 +84,16 @@ class Recipe:
 
         if self.method not in METHODS:
             raise RecipeError(f"method {self.method!r} is not one of {', '.join(METHODS)}")
-        for name in ("rank", "batch_size", "max_length", "max_steps", "num_examples", "alpha", "learning_rate", "epochs"):
+        for name in (
+            "rank",
+            "batch_size",
+            "max_length",
+            "max_steps",
+            "num_examples",
+            "alpha",
+            "learning_rate",
+            "epochs",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise RecipeError(f"{name} must be above zero, got {value}")
@@ -136,7 +145,11 @@ class Recipe:
 
     def save(self, path: str | Path) -> None:
         """Write ``.yaml`` or ``.json``."""
-        text = json.dumps(self.to_dict(), indent=1) if Path(path).suffix == ".json" else yaml.safe_dump(self.to_dict(), sort_keys=False)
+        text = (
+            json.dumps(self.to_dict(), indent=1)
+            if Path(path).suffix == ".json"
+            else yaml.safe_dump(self.to_dict(), sort_keys=False)
+        )
         with whole_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 

@@ -45,7 +45,9 @@ class Run:
         try:
             metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RecipeError(f"{path}: not a finished run (no {METRICS}); train it, or let it go on, with spectra train") from error
+            raise RecipeError(
+                f"{path}: not a finished run (no {METRICS}); train it, or let it go on, with spectra train"
+            ) from error
         return cls(path, Recipe.load(path / RECIPE), metrics)
 
     @property
@@ -69,7 +71,9 @@ def begin(path: Path, recipe: Recipe) -> Run | None:
         kept = Recipe.load(path / RECIPE)
         if kept != recipe:
             changed = [name for name, value in recipe.to_dict().items() if kept.to_dict()[name] != value]
-            raise RecipeError(f"{path}: holds a run with another {', '.join(changed)}; choose another directory or remove it")
+            raise RecipeError(
+                f"{path}: holds a run with another {', '.join(changed)}; choose another directory or remove it"
+            )
         if (path / METRICS).is_file():
             return Run.open(path)
     elif path.is_dir() and any(path.iterdir()):

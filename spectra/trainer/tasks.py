@@ -59,7 +59,9 @@ def load_task(recipe: Recipe) -> Task:
     if recipe.eval is not None:
         evaluation = _read(recipe.eval)[0]
     if evaluation is None:
-        held_out = np.random.default_rng(_HELD_OUT_SEED).permutation(len(train))[: max(1, round(_HELD_OUT * len(train)))]
+        held_out = np.random.default_rng(_HELD_OUT_SEED).permutation(len(train))[
+            : max(1, round(_HELD_OUT * len(train)))
+        ]
         is_held_out = np.isin(np.arange(len(train)), held_out)
         train, evaluation = train[~is_held_out], train[is_held_out]
     if not len(train) or not len(evaluation):
@@ -68,7 +70,9 @@ def load_task(recipe: Recipe) -> Task:
         train = train.iloc[np.random.default_rng(recipe.seed).permutation(len(train))[: recipe.num_examples]]
     label_field = recipe.label_field if recipe.label_field in train else None
     fields = recipe.text_fields or tuple(
-        str(column) for column in train if column != label_field and train[column].map(lambda cell: isinstance(cell, str)).all()
+        str(column)
+        for column in train
+        if column != label_field and train[column].map(lambda cell: isinstance(cell, str)).all()
     )
     for rows in (train, evaluation):
         for column in (*fields, *([label_field] if label_field else [])):
@@ -76,7 +80,8 @@ def load_task(recipe: Recipe) -> Task:
                 raise RecipeError(f"{recipe.task}: no column {column!r}; it has {', '.join(map(str, rows))}")
     if not fields or len(fields) > 2 or (label_field is None and len(fields) > 1):
         raise RecipeError(
-            f"{recipe.task}: text columns {', '.join(fields) or 'not found'}; name one or two in text_fields (one without labels)"
+            f"{recipe.task}: text columns {', '.join(fields) or 'not found'}; "
+            "name one or two in text_fields (one without labels)"
         )
     labels: tuple[Any, ...] = ()
     if label_field:
@@ -109,7 +114,9 @@ def _read_hub(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         splits = load_dataset(name, config or None)
     except Exception as error:  # datasets raises its own, the hub's, the network's and Arrow's
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RecipeError(f"{source}: neither a file, a built-in task ({', '.join(BUILT_IN)}) nor a hub data set ({first})") from error
+        raise RecipeError(
+            f"{source}: neither a file, a built-in task ({', '.join(BUILT_IN)}) nor a hub data set ({first})"
+        ) from error
     evaluation = next((splits[name] for name in ("validation", "validation_matched", "test") if name in splits), None)
     if "train" not in splits:
         raise RecipeError(f"{source}: the data set has no train split, only {', '.join(splits)}")

@@ -63,7 +63,9 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
     tokenizer, model = _load_base(recipe, task)
     train_rows, eval_rows = (_encode(rows, task, tokenizer, recipe) for rows in (task.train, task.eval))
     if not len(train_rows) or not len(eval_rows):
-        raise RecipeError(f"{recipe.task}: too little text for one sequence of {recipe.max_length} tokens; lower max_length")
+        raise RecipeError(
+            f"{recipe.task}: too little text for one sequence of {recipe.max_length} tokens; lower max_length"
+        )
     model = prepare(model, recipe)
     partial = path / PARTIAL
     steps = recipe.max_steps or math.ceil(math.ceil(len(train_rows) / recipe.batch_size) * recipe.epochs)
@@ -99,7 +101,12 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
     resume = any(partial.glob("checkpoint-*/trainer_state.json"))
     outcome = trainer.train(resume_from_checkpoint=resume or None)
     seconds = time.perf_counter() - started
-    metrics = _measure(trainer, task) | {
+    measured = _measure(trainer, task)
+    if not math.isfinite(measured["loss"]):
+        raise RecipeError(
+            f"{path}: the run diverged (loss {measured['loss']}); lower the learning rate of {recipe.rate:g}"
+        )
+    metrics: dict[str, Any] = measured | {
         "train_loss": outcome.training_loss,
         "steps": steps,
         "learning_rate": recipe.rate,
@@ -111,8 +118,6 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
         "resumed": resume,
         "versions": {"transformers": transformers.__version__, "peft": peft.__version__, "torch": torch.__version__},
     }
-    if not math.isfinite(metrics["loss"]):
-        raise RecipeError(f"{path}: the run diverged (loss {metrics['loss']}); lower the learning rate of {recipe.rate:g}")
     final = partial / "final"
     model.save_pretrained(final)
     tokenizer.save_pretrained(final)
@@ -130,7 +135,9 @@ def _load_base(recipe: Recipe, task: Task) -> tuple[Any, Any]:
     if not directory.exists() and looks_like_hub_id(recipe.base):
         directory, _ = snapshot(recipe.base, with_tokenizer=True)
     if not (directory / "config.json").is_file():
-        raise CheckpointError(f"{recipe.base}: training needs a transformers directory (config.json, weights, tokenizer) or a hub id")
+        raise CheckpointError(
+            f"{recipe.base}: training needs a transformers directory (config.json, weights, tokenizer) or a hub id"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory)
         if task.label_field is None:
@@ -145,7 +152,9 @@ def _load_base(recipe: Recipe, task: Task) -> tuple[Any, Any]:
                 problem_type="single_label_classification",
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{recipe.base}: cannot be loaded for training ({' '.join(str(error).split())[:300]})") from error
+        raise CheckpointError(
+            f"{recipe.base}: cannot be loaded for training ({' '.join(str(error).split())[:300]})"
+        ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if model.config.pad_token_id is None:
@@ -177,7 +186,9 @@ def _encode(rows: Any, task: Task, tokenizer: Any, recipe: Recipe) -> _Rows:
     ids = [token for text in tokenizer(task.texts(rows)[0])["input_ids"] for token in (*text, *end)]
     starts = range(0, len(ids) - recipe.max_length + 1, recipe.max_length)
     # Labels are the inputs themselves: the model shifts them.
-    return _Rows([{"input_ids": ids[s : s + recipe.max_length], "labels": ids[s : s + recipe.max_length]} for s in starts])
+    return _Rows(
+        [{"input_ids": ids[s : s + recipe.max_length], "labels": ids[s : s + recipe.max_length]} for s in starts]
+    )
 
 
 def _collator(tokenizer: Any, task: Task) -> Any:
@@ -233,7 +244,9 @@ def _own_random_state() -> Iterator[None]:
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
     """No reports on heads made anew, which is what was asked for here, and no deprecations between libraries."""
-    from transformers.utils import logging as transformers_logging
+    import transformers
+
+    transformers_logging: Any = transformers.utils.logging
 
     before = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

@@ -21,7 +21,14 @@ from .stored import Skipped, Stored
 
 _KEY = re.compile(r"^(?P<module>.+)\.lora_(?P<role>A|B|embedding_A|embedding_B|magnitude_vector)(\.weight)?$")
 # Options that make the saved factors mean something else than W0 + s·BA.
-_OTHER_LORAS = ("use_qalora", "use_bdlora", "alora_invocation_tokens", "layer_replication", "arrow_config", "kasa_config")
+_OTHER_LORAS = (
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "layer_replication",
+    "arrow_config",
+    "kasa_config",
+)
 # Initialisations that also change the base weights, so that the factors alone are not the update.
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 

@@ -54,6 +54,8 @@ class Checkpoint:
         for name, stored in tensors.items():
             short = strip_wrappers(name)
             if short in clean:
-                raise CheckpointError(f"{label}: two tensors are called {short!r} once wrappers are removed; save one of them")
+                raise CheckpointError(
+                    f"{label}: two tensors are called {short!r} once wrappers are removed; save one of them"
+                )
             clean[short] = stored
         return cls(label, kind, clean, dict(config), files, revision)

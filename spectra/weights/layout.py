@@ -102,7 +102,8 @@ def matrices(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> tuple[
 
 
 def _oriented(name: str, tensor: str, stored: Stored, shape: tuple[int, ...], transposed: bool) -> Matrix:
-    rows, cols = shape[0], math.prod(shape[1:])  # a convolution is (out, in·kh·kw)
+    rows = shape[0]
+    cols = math.prod(shape[1:])  # a convolution is (out, in·kh·kw)
     if transposed:
         rows, cols = cols, rows
     return Matrix(name, rows, cols, tensor, stored, transposed)
@@ -140,7 +141,7 @@ def _ties(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> dict[str,
     ties: dict[str, str] = {}
     seen: dict[Any, str] = {}
     for name, stored in tensors.items():
-        if stored.storage is not None and math.prod(stored.shape):
+        if stored.storage is not None and 0 not in stored.shape:
             first = seen.setdefault(stored.storage, name)
             if first != name:
                 ties[name] = first

@@ -34,7 +34,9 @@ def list_matrices(checkpoint: Checkpoint | Adapter) -> tuple[list[dict[str, Any]
             }
             for module, update in checkpoint.updates.items()
         ]
-        rows += [_row(matrix) | {"kind": "replaced", "rank": min(matrix.rows, matrix.cols), "scale": 1.0} for matrix in found]
+        rows += [
+            _row(matrix) | {"kind": "replaced", "rank": min(matrix.rows, matrix.cols), "scale": 1.0} for matrix in found
+        ]
         skipped += checkpoint.skipped
     else:
         found, skipped = matrices(checkpoint.tensors, checkpoint.config)
@@ -54,7 +56,13 @@ def _row(matrix: Matrix) -> dict[str, Any]:
         kind = "expert"
     else:
         kind = "convolution" if len(matrix.stored.shape) > 2 else "linear"
-    return {"name": matrix.name, "rows": matrix.rows, "cols": matrix.cols, "dtype": _dtype(matrix.stored.dtype), "kind": kind}
+    return {
+        "name": matrix.name,
+        "rows": matrix.rows,
+        "cols": matrix.cols,
+        "dtype": _dtype(matrix.stored.dtype),
+        "kind": kind,
+    }
 
 
 def _dtype(dtype: object) -> str:

@@ -23,9 +23,11 @@ def from_module(module: nn.Module) -> Checkpoint | Adapter:
     label = f"{type(module).__name__} in memory"
     if _is_peft_model(module) and not _is_merged(module):
         return _adapter(label, module)
-    state = {name: t for name, t in module.state_dict().items() if ".lora_" not in name and ".original_module." not in name}
-    config = getattr(module, "config", None)
-    return _checkpoint(label, state, config.to_dict() if hasattr(config, "to_dict") else {})
+    state = {
+        name: t for name, t in module.state_dict().items() if ".lora_" not in name and ".original_module." not in name
+    }
+    to_dict = getattr(getattr(module, "config", None), "to_dict", dict)
+    return _checkpoint(label, state, to_dict())
 
 
 def _checkpoint(label: str, state: Mapping[str, Any], config: Mapping[str, Any]) -> Checkpoint:
@@ -42,7 +44,9 @@ def _checkpoint(label: str, state: Mapping[str, Any], config: Mapping[str, Any])
 
 def _is_peft_model(module: nn.Module) -> bool:
     # By name, as peft is only imported by whoever has such a model. The second is transformers' own add_adapter.
-    return "PeftModel" in {part.__name__ for part in type(module).__mro__} or getattr(module, "_hf_peft_config_loaded", False)
+    return "PeftModel" in {part.__name__ for part in type(module).__mro__} or getattr(
+        module, "_hf_peft_config_loaded", False
+    )
 
 
 def _is_merged(module: nn.Module) -> bool:
@@ -55,7 +59,9 @@ def _adapter(label: str, module: Any) -> Adapter:
     active = module.active_adapters
     active = list(active() if callable(active) else active)  # a method in transformers, a property in peft
     if len(active) != 1:
-        raise CheckpointError(f"{label}: {len(active)} adapters are active ({', '.join(active)}); activate the one to compare")
+        raise CheckpointError(
+            f"{label}: {len(active)} adapters are active ({', '.join(active)}); activate the one to compare"
+        )
     # Embeddings are left out here: deciding on them would ask the hub. With the state dict given, peft does not warn
     # of one-dimensional tensors, among which it counts LoRA's biases.
     state = get_peft_model_state_dict(

@@ -50,7 +50,9 @@ def open_checkpoint(source: Any) -> Checkpoint | Adapter:
     if isinstance(source, (nn.Module, Mapping)):
         return from_module(source) if isinstance(source, nn.Module) else from_state_dict(source)
     if not isinstance(source, (str, Path)):
-        raise CheckpointError(f"cannot open a {type(source).__name__} as a checkpoint; pass a path, a hub id, a module or a state dict")
+        raise CheckpointError(
+            f"cannot open a {type(source).__name__} as a checkpoint; pass a path, a hub id, a module or a state dict"
+        )
     label, path, revision = str(source), Path(source).expanduser(), None
     if not path.exists():
         if not looks_like_hub_id(label):
@@ -65,18 +67,26 @@ def _open_file(label: str, path: Path) -> Checkpoint:
         return _open_files(label, "shards", shard_names(path), config, None)
     if path.suffix not in FORMATS:
         known = ", ".join(FORMATS)
-        raise CheckpointError(f"{label}: not a format spectra reads ({known}, or a directory); convert it to safetensors")
+        raise CheckpointError(
+            f"{label}: not a format spectra reads ({known}, or a directory); convert it to safetensors"
+        )
     if path.stem.startswith("adapter_model") and (path.parent / "adapter_config.json").is_file():
-        raise CheckpointError(f"{label}: an adapter's factors need their adapter_config.json; pass the directory {path.parent}")
+        raise CheckpointError(
+            f"{label}: an adapter's factors need their adapter_config.json; pass the directory {path.parent}"
+        )
     return Checkpoint.of(label, path.suffix.removeprefix("."), FORMATS[path.suffix](path), config, (path,))
 
 
-def _open_files(label: str, kind: str, files: list[Path], config: Mapping[str, Any], revision: str | None) -> Checkpoint:
+def _open_files(
+    label: str, kind: str, files: list[Path], config: Mapping[str, Any], revision: str | None
+) -> Checkpoint:
     tensors: dict[str, Stored] = {}
     for file in files:
         for name, stored in FORMATS[file.suffix](file).items():
             if name in tensors:
-                raise CheckpointError(f"{label}: tensor {name!r} is in {stored.where} and {tensors[name].where}; pass one file")
+                raise CheckpointError(
+                    f"{label}: tensor {name!r} is in {stored.where} and {tensors[name].where}; pass one file"
+                )
             tensors[name] = stored
     return Checkpoint.of(label, kind, tensors, config, tuple(files), revision)
 
@@ -88,7 +98,9 @@ def _open_directory(label: str, directory: Path, revision: str | None) -> Checkp
                 tensors = FORMATS[file.suffix](file)
                 config = _json(directory / "adapter_config.json")
                 return adapter_from(label, tensors, config, files=(file,), revision=revision)
-        raise CheckpointError(f"{label}: an adapter_config.json but no adapter weights ({' or '.join(_ADAPTER_WEIGHTS)})")
+        raise CheckpointError(
+            f"{label}: an adapter_config.json but no adapter weights ({' or '.join(_ADAPTER_WEIGHTS)})"
+        )
     config = _json(directory / "config.json")
     for name in _WEIGHTS:
         if (file := directory / name).is_file():

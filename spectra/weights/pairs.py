@@ -130,7 +130,9 @@ def pair(
     if isinstance(tuned, Adapter):
         skipped += tuned.skipped
         missing = [module for module in updates if module not in matched_modules]
-        skipped += [Skipped(module, "the adapter changes it, but the base has no such matrix", True) for module in missing]
+        skipped += [
+            Skipped(module, "the adapter changes it, but the base has no such matrix", True) for module in missing
+        ]
     unmatched = len(candidates) == len(own) and not matched_modules
     if unmatched or not pairs:
         _refuse(base, tuned, base_tensors, tuned_tensors, skipped, unmatched)

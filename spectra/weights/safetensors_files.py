@@ -77,7 +77,8 @@ def _read(path: Path, name: str, index: int | None) -> Tensor:
     # Opened anew for each tensor: closing the file unmaps it, so pages already read do not pile up in memory.
     try:
         with safe_open(path, framework="pt") as handle:
-            return handle.get_tensor(name) if index is None else handle.get_slice(name)[index]
+            tensor: Tensor = handle.get_tensor(name) if index is None else handle.get_slice(name)[index]
+            return tensor
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: tensor {name!r} cannot be read ({error})") from error
 

@@ -9,7 +9,9 @@ from spectra.linalg import LowRank, singular_values
 
 
 @settings(max_examples=40, deadline=None)
-@given(m=st.integers(1, 30), n=st.integers(1, 30), r=st.integers(1, 40), scale=st.floats(-4, 4), seed=st.integers(0, 9999))
+@given(
+    m=st.integers(1, 30), n=st.integers(1, 30), r=st.integers(1, 40), scale=st.floats(-4, 4), seed=st.integers(0, 9999)
+)
 def test_spectrum_equals_that_of_the_product(m: int, n: int, r: int, scale: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     update = LowRank(

@@ -27,12 +27,17 @@ def test_recovers_a_prescribed_spectrum(m: int, n: int, seed: int, zeros: int) -
     torch.testing.assert_close(singular_values(W), found.s, atol=1e-12, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("given_", "used"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")])
+@pytest.mark.parametrize(
+    ("given_", "used"),
+    [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")],
+)
 def test_computes_in_at_least_float32(given_: str, used: str) -> None:
     assert svd(torch.eye(3, dtype=getattr(torch, given_))).U.dtype == getattr(torch, used)
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(3), torch.zeros(0, 3), torch.tensor([[1.0, float("nan")]]), torch.full((2, 2), float("inf"))])
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(3), torch.zeros(0, 3), torch.tensor([[1.0, float("nan")]]), torch.full((2, 2), float("inf"))]
+)
 def test_refuses_what_has_no_decomposition(bad: torch.Tensor) -> None:
     for function in (svd, singular_values):
         with pytest.raises(ValueError, match=r"expected a matrix|NaN or Inf"):

@@ -102,7 +102,8 @@ def test_labels_must_match() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tuned", "label"), [("runs/lora-r8", "lora-r8"), ("runs/full/model.safetensors", "full"), ("x.pt", "x.pt"), ("model.pt", "model.pt")]
+    ("tuned", "label"),
+    [("runs/lora-r8", "lora-r8"), ("runs/full/model.safetensors", "full"), ("x.pt", "x.pt"), ("model.pt", "model.pt")],
 )
 def test_what_a_legend_calls_a_result(result: Comparison, tuned: str, label: str) -> None:
     import dataclasses

@@ -22,11 +22,22 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "all linear": ("llama", {"target_modules": "all-linear", "lora_alpha": 5}),
     "rank-stabilised": ("llama", {"target_modules": ATTENTION, "use_rslora": True}),
     "DoRA": ("llama", {"target_modules": ATTENTION, "use_dora": True}),
-    "rank pattern": ("llama", {"target_modules": ATTENTION, "rank_pattern": {"layers.0.self_attn.q_proj": 2, "v_proj": 6}}),
-    "alpha pattern": ("llama", {"target_modules": ATTENTION, "alpha_pattern": {"layers.1.self_attn.q_proj": 32, "v_proj": 1}}),
+    "rank pattern": (
+        "llama",
+        {"target_modules": ATTENTION, "rank_pattern": {"layers.0.self_attn.q_proj": 2, "v_proj": 6}},
+    ),
+    "alpha pattern": (
+        "llama",
+        {"target_modules": ATTENTION, "alpha_pattern": {"layers.1.self_attn.q_proj": 32, "v_proj": 1}},
+    ),
     "both patterns, rank-stabilised": (
         "llama",
-        {"target_modules": ATTENTION, "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 9}, "use_rslora": True},
+        {
+            "target_modules": ATTENTION,
+            "rank_pattern": {"q_proj": 2},
+            "alpha_pattern": {"q_proj": 9},
+            "use_rslora": True,
+        },
     ),
     "LoRA bias": ("gpt2", {"target_modules": ["c_fc"], "lora_bias": True, "fan_in_fan_out": True}),
     "trained biases": ("gpt2", {"target_modules": ["c_fc"], "bias": "all", "fan_in_fan_out": True}),

@@ -66,7 +66,13 @@ def test_the_models_own_expert_layout_is_the_one_assumed() -> None:
     import transformers as t
 
     config = t.MixtralConfig(
-        vocab_size=8, hidden_size=4, intermediate_size=6, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, num_local_experts=3
+        vocab_size=8,
+        hidden_size=4,
+        intermediate_size=6,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        num_local_experts=3,
     )
     checkpoint = from_module(t.MixtralModel(config))
     experts = [m for m in matrices(checkpoint.tensors, checkpoint.config)[0] if "gate_up" in m.name]
@@ -98,7 +104,11 @@ def test_tied_weights_count_once() -> None:
         ({"q__weight": torch.zeros(0, 4)}, "empty: shape", True),
         ({"q__weight": torch.zeros(4, 4, dtype=torch.int8)}, "stored as int8", True),
         ({"position_ids": torch.zeros(1, 4, dtype=torch.int64)}, "stored as int64", False),
-        ({"q__weight": torch.zeros(4, 4, dtype=torch.float8_e4m3fn), "q__weight_scale": torch.ones(1)}, "quantized", True),
+        (
+            {"q__weight": torch.zeros(4, 4, dtype=torch.float8_e4m3fn), "q__weight_scale": torch.ones(1)},
+            "quantized",
+            True,
+        ),
         ({"norm__weight": torch.ones(4)}, "not a matrix: 1-D", False),
         ({"scale": torch.tensor(1.0)}, "not a matrix: 0-D", False),
     ],

@@ -25,7 +25,9 @@ def test_kinds_of_matrices() -> None:
 
 
 def test_an_adapter_shows_ranks_and_scales() -> None:
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], rank_pattern={"layers.1.self_attn.q_proj": 2}, use_dora=True)
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules=["q_proj"], rank_pattern={"layers.1.self_attn.q_proj": 2}, use_dora=True
+    )
     rows, _ = list_matrices(open_checkpoint(get_peft_model(pico_model("llama"), config)))
     assert [(row["rank"], row["scale"], row["kind"]) for row in rows] == [(4, 2.0, "DoRA"), (2, 4.0, "DoRA")]
     assert (rows[0]["rows"], rows[0]["cols"]) == (16, 16)

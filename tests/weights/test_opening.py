@@ -117,7 +117,10 @@ def test_meta_tensors_have_no_data() -> None:
         (lambda d: _write(d / "adapter_config.json", "{}").parent, "no adapter weights"),
         (lambda d: 3, "cannot open a int as a checkpoint"),
         (lambda d: {}, "holds no tensors"),
-        (lambda d: {"module.a.weight": torch.ones(2, 2), "a.weight": torch.ones(2, 2)}, "two tensors are called 'a.weight'"),
+        (
+            lambda d: {"module.a.weight": torch.ones(2, 2), "a.weight": torch.ones(2, 2)},
+            "two tensors are called 'a.weight'",
+        ),
     ],
 )
 def test_one_sentence_for_what_cannot_be_opened(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -20,7 +20,10 @@ def _names(pairing: Pairing) -> list[str]:
     return [one.name for one in pairing.pairs]
 
 
-@pytest.mark.parametrize("prefixes", [("", ""), ("", "model."), ("module.", ""), ("bert.", "module._orig_mod."), ("model.", "base_model.model.model.")])
+@pytest.mark.parametrize(
+    "prefixes",
+    [("", ""), ("", "model."), ("module.", ""), ("bert.", "module._orig_mod."), ("model.", "base_model.model.model.")],
+)
 def test_names_meet_whatever_wraps_them(prefixes: tuple[str, str]) -> None:
     found = _pair(pico_state(prefix=prefixes[0]), tuned_state(pico_state(prefix=prefixes[1])))
     assert [name.removeprefix("bert.").removeprefix("model.") for name in _names(found)] == BODY
@@ -94,7 +97,12 @@ def test_the_config_of_one_side_serves_both() -> None:
             r"no tensor name in common; the base has a\.0\.q\.weight, a\.1\.q\.weight, the other x\.0\.y\.weight, "
             r"x\.1\.y\.weight, x\.2\.y\.weight, …",
         ),
-        (pico_state(width=12), pico_state(width=8), {}, r"nothing can be compared, as layers\.0\.self_attn\.q_proj: shapes differ"),
+        (
+            pico_state(width=12),
+            pico_state(width=8),
+            {},
+            r"nothing can be compared, as layers\.0\.self_attn\.q_proj: shapes differ",
+        ),
         ({"norm.weight": torch.ones(3)}, pico_state(), {}, "holds no weight matrices"),
         ({"q.weight": torch.zeros(0)}, {"q.weight": torch.zeros(0)}, {}, "ZeRO-3"),
         (pico_state(), pico_state(), {"include": ["nowhere"]}, "every matrix they share is left out"),

@@ -20,7 +20,10 @@ def test_plain_and_wrapped_old_and_new(tmp_path: Path, wrapper: str | None, lega
     content = STATE if wrapper is None else {"epoch": 3, wrapper: STATE, "optimizer": {"lr": 0.1}}
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     found = open_torch(path)
-    assert {n: (s.shape, s.dtype) for n, s in found.items()} == {"a": ((2, 3), torch.float32), "b": ((2,), torch.float16)}
+    assert {n: (s.shape, s.dtype) for n, s in found.items()} == {
+        "a": ((2, 3), torch.float32),
+        "b": ((2,), torch.float16),
+    }
     torch.testing.assert_close(found["a"].load(None), STATE["a"])
     torch.testing.assert_close(found["a"].load(1), STATE["a"][1])
 

@@ -1,0 +1,76 @@
+"""Real pretrained weights, really tuned: every verdict is that of the paper's own procedure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from spectra import Comparison, Recipe, compare, train
+from tests.oracles import paper_max_cosines
+
+EPSILONS = np.arange(0.1, 0.91, 0.1)
+# Far more than a sensible rate: a dozen steps have to move the weights as hundreds would.
+RATES = {"full": 2e-3, "lora": 3e-2}
+
+
+def _reference(base: Path, tuned: Path) -> dict[str, torch.Tensor]:
+    """The ten best cosines of every linear layer of the body, by a route that shares no code with ours."""
+    before, after = load_file(base / "model.safetensors"), load_file(tuned / "model.safetensors")
+    found = {}
+    for name, W0 in before.items():
+        inside = ".layer." in name or "layers." in name
+        if inside and name.endswith(".weight") and W0.ndim == 2:
+            (W,) = [tensor for other, tensor in after.items() if other == name or other.endswith(f".{name}")]
+            found[name.removesuffix(".weight")] = paper_max_cosines(W0, W)
+    return found
+
+
+def _assert_same(result: Comparison, reference: dict[str, torch.Tensor]) -> None:
+    assert set(result.matrices["name"]) == set(reference)
+    for name, cosines in zip(result.matrices["name"], result.matrices["max_cosine"], strict=True):
+        np.testing.assert_allclose(cosines, reference[name], atol=1e-3, err_msg=name)
+        for epsilon in EPSILONS:
+            assert sum(c < epsilon for c in cosines) == int((reference[name] < epsilon).sum()), (name, epsilon)
+
+
+def _check(base: str, recipe: Recipe, tmp_path: Path, auto_class: str) -> None:
+    import peft
+    import transformers
+
+    run = train(recipe, tmp_path / recipe.method)
+    if recipe.method == "full":
+        _assert_same(compare(base, run.path), _reference(Path(base), run.path))
+        return
+    model = getattr(transformers, auto_class).from_pretrained(base)
+    merged = tmp_path / "merged"
+    peft.PeftModel.from_pretrained(model, run.path).merge_and_unload().save_pretrained(merged)
+    reference = _reference(Path(base), merged)
+    results = compare(base, [run.path, merged])
+    for result in results:
+        _assert_same(result, reference)
+    assert results[0].num_intruders == results[1].num_intruders > 0
+    columns = ["num_intruders", "effective_rank", "relative_delta", "intruder_energy_share"]
+    np.testing.assert_allclose(*(r.matrices[columns].astype(float) for r in results), rtol=5e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_encoder(encoder: str, tmp_path: Path, method: str) -> None:
+    recipe = Recipe(base=encoder, task="movie-reviews", method=method, rank=2, learning_rate=RATES[method], max_steps=12,
+                    num_examples=192, max_length=16, resume_points=0)  # fmt: skip
+    _check(encoder, recipe, tmp_path, "AutoModelForSequenceClassification")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_decoder(decoder: str, tmp_path: Path, method: str) -> None:
+    text = tmp_path / "manual.txt"
+    text.write_text("\n\n".join(topics[name] for name in sorted(topics)[:12]))
+    recipe = Recipe(base=decoder, task=str(text), method=method, rank=2, learning_rate=RATES[method], max_steps=12,
+                    batch_size=4, max_length=32, resume_points=0)  # fmt: skip
+    _check(decoder, recipe, tmp_path, "AutoModelForCausalLM")
