@@ -185,10 +185,10 @@ def _encode(rows: Any, task: Task, tokenizer: Any, recipe: Recipe) -> _Rows:
     end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
     ids = [token for text in tokenizer(task.texts(rows)[0])["input_ids"] for token in (*text, *end)]
     starts = range(0, len(ids) - recipe.max_length + 1, recipe.max_length)
-    # Labels are the inputs themselves: the model shifts them.
-    return _Rows(
-        [{"input_ids": ids[s : s + recipe.max_length], "labels": ids[s : s + recipe.max_length]} for s in starts]
-    )
+    pieces = [ids[start : start + recipe.max_length] for start in starts]
+    # Labels are the inputs: the model shifts them once. The first is predicted from nothing, and left in it would be
+    # counted by those releases of the Trainer that divide by the number of labels.
+    return _Rows([{"input_ids": piece, "labels": [_IGNORED, *piece[1:]]} for piece in pieces])
 
 
 def _collator(tokenizer: Any, task: Task) -> Any:
