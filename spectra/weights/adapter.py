@@ -22,6 +22,7 @@ from .stored import Skipped, Stored
 _KEY = re.compile(r"^(?P<module>.+)\.lora_(?P<role>A|B|embedding_A|embedding_B|magnitude_vector)(\.weight)?$")
 # Options that make the saved factors mean something else than W0 + s·BA.
 _OTHER_LORAS = (
+    "target_parameters",
     "use_qalora",
     "use_bdlora",
     "alora_invocation_tokens",

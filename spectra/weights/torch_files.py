@@ -81,17 +81,24 @@ def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
             break
-    tensors = (
-        {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
-        if isinstance(loaded, Mapping)
-        else {}
-    )
+    tensors = _flattened(loaded) if isinstance(loaded, Mapping) else {}
     if not tensors:
         raise CheckpointError(
             f"{path}: holds no state dict (a mapping of names to tensors), at the top or under "
             f"{', '.join(_WRAPPERS)}; save model.state_dict()"
         )
     return tensors
+
+
+def _flattened(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a mapping and of mappings inside it, names joined by dots."""
+    found: dict[str, Tensor] = {}
+    for name, value in mapping.items():
+        if isinstance(value, Tensor):
+            found[str(name)] = value
+        elif isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": tensor for inner, tensor in _flattened(value).items()}
+    return found
 
 
 def _read(path: Path, name: str, index: int | None) -> Tensor:

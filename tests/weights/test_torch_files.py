@@ -28,6 +28,11 @@ def test_plain_and_wrapped_old_and_new(tmp_path: Path, wrapper: str | None, lega
     torch.testing.assert_close(found["a"].load(1), STATE["a"][1])
 
 
+def test_state_dicts_inside_state_dicts_are_flattened(tmp_path: Path) -> None:
+    torch.save({"model": {"encoder": STATE, "head": {"w": torch.ones(2, 2)}, "step": 3}}, tmp_path / "x.pt")
+    assert set(open_torch(tmp_path / "x.pt")) == {"encoder.a", "encoder.b", "head.w"}
+
+
 def test_tied_tensors_share_their_storage_key(tmp_path: Path) -> None:
     weight = torch.ones(4, 2)
     torch.save({"in": weight, "out": weight, "other": torch.ones(4, 2), "part": weight[:2]}, tmp_path / "x.pt")
