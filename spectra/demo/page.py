@@ -19,7 +19,7 @@ _CAPTIONS = {
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; } th, td { padding: .25rem .7rem; text-align: right; }
-th { border-bottom: 2px solid #222; } td { border-bottom: 1px solid #ddd; } th:first-child, td:first-child { text-align: left; }
+th { border-bottom: 2px solid #222; } td { border-bottom: 1px solid #ddd; } th:first-child, td:first-child { text-align: left; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem; }
 figure { margin: 0; } img { width: 100%; } figcaption { font-size: .85rem; }
 """

@@ -80,8 +80,8 @@ class Story:
         found.append(f"Intruder dimensions at ε = 0.5: {int(full['intruders'])} under full tuning; {counts}.")
         if len(planted) and full["intruders"] == 0:
             found.append(
-                f"{' and '.join(planted.index)} learned the task through directions that match no pretrained one; "
-                "full tuning did not."
+                f"{' and '.join(planted.index)} planted leading directions that match no pretrained one; "
+                "full tuning planted none."
             )
         else:
             found.append(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ..comparison import Comparison
 from .style import axes_or_new, line_styles, short_label
@@ -39,10 +39,12 @@ def plot_count_by_epsilon(
         ax.plot(grid, [result.count(e) for e in grid], label=label, markevery=5, **style)
     ax.axvline(results[0].epsilon, color="gray", linewidth=0.8)
     ax.set_xlim(0, 1)
+    ax.set_yscale("symlog", linthresh=1)  # from none to all: the first few matter as much as the last hundreds
     ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(ScalarFormatter())
     ax.set_xlabel(f"ε: best cosine below which a vector counts (line: {results[0].epsilon:g})")
     ax.set_ylabel(f"intruder dimensions (k = {results[0].k})")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(edgecolor="none", framealpha=1, fontsize=8)
     return ax
 
 
@@ -69,7 +71,8 @@ def plot_count_by_k(
         ax.plot(ks, [result.count(k=k) for k in ks], label=label, markevery=max(1, result.k // 10), **style)
     ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("k: leading singular vectors examined per matrix")
     ax.set_ylabel(f"intruder dimensions (ε = {results[0].epsilon:g})")
     ax.legend(frameon=False, fontsize=8)

@@ -38,6 +38,6 @@ def plot_similarity(result: Comparison, name: str | None = None, *, ax: Axes | N
     ax.set_yticks(ticks, [str(t + 1) for t in ticks])
     ax.set_xlabel("tuned singular vector $u_j$, outlined: intruder")
     ax.set_ylabel("base singular vector $x_i$")
-    ax.set_title(f"{row['name']}\n{len(row['intruders'])} intruders, ε = {result.epsilon:g}", fontsize=9)
+    ax.set_title(f"{row['name']}\n{len(row['intruders'])} intruder(s), ε = {result.epsilon:g}", fontsize=9)
     ax.figure.colorbar(image, ax=ax, label="$|\\cos(x_i, u_j)|$")
     return ax

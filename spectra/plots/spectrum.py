@@ -41,7 +41,7 @@ def plot_spectrum(result: Comparison, name: str | None = None, *, ax: Axes | Non
         markeredgewidth=1.8,
         label=f"intruder ({len(marked)})",
     )
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.1 * max(*row["singular_values"], *row["base_singular_values"]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("index of the singular value, largest first")
     ax.set_ylabel("singular value (units of the weights)")
