@@ -25,8 +25,8 @@ figure { margin: 0; } img { width: 100%; } figcaption { font-size: .85rem; }
 """
 
 
-def page(table: pd.DataFrame, findings: list[str], figures: Path) -> str:
-    """HTML with the findings, the table and every SVG of the folder `figures` inside."""
+def page(table: pd.DataFrame, findings: list[str], figures: list[Path]) -> str:
+    """HTML with the findings, the table and the SVG files inside."""
     digits = {"accuracy": 3, "standard_error": 3, "effective_rank": 1, "relative_delta": 3, "seconds": 0}
     shown = table.copy()
     for column, places in digits.items():
@@ -34,7 +34,7 @@ def page(table: pd.DataFrame, findings: list[str], figures: Path) -> str:
     shown["learning_rate"] = shown["learning_rate"].map("{:g}".format)
     shown.columns = [column.replace("_", " ") for column in shown]
     sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in findings)
-    pictures = "".join(_figure(path) for path in sorted(figures.glob("*.svg")))
+    pictures = "".join(_figure(path) for path in figures)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>spectra demo</title><style>{_STYLE}</style></head><body>

@@ -129,14 +129,15 @@ def run_demo(path: str | Path, *, progress: Report | None = None) -> Story:
     )
     story = Story(path, runs, dict(zip(runs, found, strict=True)))
     write_comparisons(found, path / "comparison.json")
-    _draw(story)
+    figures = _draw(story)
     with whole_file(path / "index.html") as temporary:
-        temporary.write_text(page(story.table, story.findings(), path / "figures"), encoding="utf-8")
+        temporary.write_text(page(story.table, story.findings(), figures), encoding="utf-8")
     return story
 
 
-def _draw(story: Story) -> None:
-    worst = max(story.results, key=lambda name: story.results[name].num_intruders)
+def _draw(story: Story) -> list[Path]:
+    """The figures, those of one run for the LoRA run with the most intruders."""
+    worst = max((name for name in story.results if name != "full"), key=lambda name: story.results[name].num_intruders)
     matrix = story.results[worst].worst_first().iloc[0]["name"]
     names = list(story.results)
     axes = {
@@ -147,6 +148,8 @@ def _draw(story: Story) -> None:
         "similarity-full": plot_similarity(story.results["full"], matrix),
         f"spectrum-{worst}": plot_spectrum(story.results[worst], matrix),
     }
-    for name, ax in axes.items():
-        with whole_file(story.path / "figures" / f"{name}.svg") as temporary:
+    files = [story.path / "figures" / f"{name}.svg" for name in axes]
+    for file, ax in zip(files, axes.values(), strict=True):
+        with whole_file(file) as temporary:
             ax.figure.savefig(temporary)  # type: ignore[union-attr]  # axes of a figure, not of a part of one
+    return files
