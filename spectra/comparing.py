@@ -222,7 +222,8 @@ def _row(
             f"nearest{suffix}": found.nearest.tolist(),
             f"singular_values{suffix}": found.singular_values.tolist(),
             f"base_singular_values{suffix}": found.base_singular_values.tolist(),
-            f"cosines{suffix}": found.cosines.tolist(),
+            # Five digits: these are for a picture, and there are k² of them.
+            f"cosines{suffix}": [[round(c, 5) for c in line] for line in found.cosines.tolist()],
             f"intruder_energy_share{suffix}": energy / float(W.double().norm()) ** 2 if intruders else 0.0,
             f"intruder_delta_share{suffix}": energy / update["delta_norm"] ** 2 if intruders else 0.0,
             f"null_cosine{suffix}": null.quantile(0.5),

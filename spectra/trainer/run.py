@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ class Run:
         return [json.loads(line) for line in lines]
 
 
-def begin(path: Path, recipe: Recipe) -> Run | None:
-    """Make the directory of a run ready; the run itself if it is finished already.
+def find_finished(path: Path, recipe: Recipe) -> Run | None:
+    """The run in a directory if it is finished, None if it can begin or go on; nothing is changed.
 
     Raises
     ------
@@ -78,12 +79,24 @@ def begin(path: Path, recipe: Recipe) -> Run | None:
             return Run.open(path)
     elif path.is_dir() and any(path.iterdir()):
         raise RecipeError(f"{path}: not empty and not a run; choose another directory")
+    return None
+
+
+def begin(path: Path, recipe: Recipe) -> Path:
+    """Make the directory, note the recipe, and return the folder for what is not finished."""
     try:
         (path / PARTIAL).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be made ({error.strerror}); choose another directory") from error
     recipe.save(path / RECIPE)
-    return None
+    return path / PARTIAL
+
+
+def abandon(path: Path) -> None:
+    """Take back what `begin` made, so that the directory can be used for another recipe."""
+    shutil.rmtree(path / PARTIAL)
+    (path / RECIPE).unlink()
+    path.rmdir()
 
 
 def finish(path: Path, recipe: Recipe, metrics: dict[str, Any], log: list[dict[str, Any]]) -> Run:
@@ -94,4 +107,5 @@ def finish(path: Path, recipe: Recipe, metrics: dict[str, Any], log: list[dict[s
     ):
         with whole_file(path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    shutil.rmtree(path / PARTIAL)
     return Run(path, recipe, metrics)

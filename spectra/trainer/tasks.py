@@ -101,22 +101,28 @@ def _read(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
             return _READERS[path.suffix](path), None
         except (OSError, ValueError) as error:
             raise RecipeError(f"{source}: cannot be read as a task ({' '.join(str(error).split())})") from error
-    if path.exists():
+    if path.is_file():
         raise RecipeError(f"{source}: not a task file ({', '.join(_READERS)})")
     return _read_hub(source)
 
 
 def _read_hub(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    from datasets import load_dataset
+    """A data set of the hub, or a local directory laid out like one."""
+    import datasets
 
     name, _, config = source.partition(":")
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
     try:
-        splits = load_dataset(name, config or None)
+        splits = datasets.load_dataset(name, config or None)
     except Exception as error:  # datasets raises its own, the hub's, the network's and Arrow's
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RecipeError(
             f"{source}: neither a file, a built-in task ({', '.join(BUILT_IN)}) nor a hub data set ({first})"
         ) from error
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()
     evaluation = next((splits[name] for name in ("validation", "validation_matched", "test") if name in splits), None)
     if "train" not in splits:
         raise RecipeError(f"{source}: the data set has no train split, only {', '.join(splits)}")

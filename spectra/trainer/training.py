@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import random
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from ..errors import CheckpointError, RecipeError
 from ..weights.hub import looks_like_hub_id, snapshot
 from .methods import prepare
 from .recipe import Recipe
-from .run import PARTIAL, Run, begin, finish
+from .run import Run, abandon, begin, find_finished, finish
 from .tasks import Task, load_task
 
 Progress = Callable[[int, int, str], None]
@@ -48,7 +47,7 @@ def train(recipe: Recipe, path: str | Path, *, progress: Progress | None = None)
         If the base, the task or the directory cannot be used.
     """
     path = Path(path)
-    if done := begin(path, recipe):
+    if done := find_finished(path, recipe):
         return done
     task = load_task(recipe)
     with _own_random_state(), _quiet_libraries():
@@ -67,7 +66,7 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
             f"{recipe.task}: too little text for one sequence of {recipe.max_length} tokens; lower max_length"
         )
     model = prepare(model, recipe)
-    partial = path / PARTIAL
+    partial = begin(path, recipe)
     steps = recipe.max_steps or math.ceil(math.ceil(len(train_rows) / recipe.batch_size) * recipe.epochs)
     log: list[dict[str, Any]] = []
     trainer = transformers.Trainer(
@@ -103,6 +102,7 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
     seconds = time.perf_counter() - started
     measured = _measure(trainer, task)
     if not math.isfinite(measured["loss"]):
+        abandon(path)
         raise RecipeError(
             f"{path}: the run diverged (loss {measured['loss']}); lower the learning rate of {recipe.rate:g}"
         )
@@ -123,9 +123,7 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
     tokenizer.save_pretrained(final)
     for file in final.iterdir():
         file.replace(path / file.name)
-    run = finish(path, recipe, metrics, log)
-    shutil.rmtree(partial)
-    return run
+    return finish(path, recipe, metrics, log)
 
 
 def _load_base(recipe: Recipe, task: Task) -> tuple[Any, Any]:

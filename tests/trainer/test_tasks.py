@@ -88,6 +88,21 @@ def test_mistakes_are_one_sentence(tmp_path: Path, change: dict[str, object], me
     assert "\n" not in str(caught.value)
 
 
-def test_a_directory_is_not_a_task(tmp_path: Path) -> None:
+def test_a_directory_in_the_hubs_layout_has_its_own_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    _write(folder / "train.jsonl", ROWS[:15])
+    _write(folder / "validation.jsonl", ROWS[15:])
+    task = load_task(Recipe(base="b", task=str(folder)))
+    assert (len(task.train), len(task.eval)) == (15, 5)
+    assert task.text_fields == ("premise", "hypothesis")
+    assert not datasets.are_progress_bars_disabled()
+
+
+def test_other_files_are_no_task(tmp_path: Path) -> None:
+    (tmp_path / "x.docx").write_text("")
     with pytest.raises(RecipeError, match="not a task file"):
-        load_task(Recipe(base="b", task=str(tmp_path)))
+        load_task(Recipe(base="b", task=str(tmp_path / "x.docx")))

@@ -200,13 +200,13 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     with pytest.raises(error, match=message):
         train(recipe.replace(**change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # so that the mended recipe can use it
 
 
 def test_a_diverged_run_leaves_no_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="the run diverged"):
         train(recipe.replace(method="full", learning_rate=1e30), tmp_path / "run")
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    assert not list((tmp_path / "run").glob("*.safetensors"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(recipe: Recipe, tmp_path: Path) -> None:
