@@ -37,7 +37,7 @@ def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], No
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         console=console,
         transient=True,
     )

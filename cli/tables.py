@@ -91,7 +91,7 @@ def _print_comparison(console: Console, result: Any) -> None:
     console.print(table)
     console.print()
     for line in _remarks(result, stack):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
     console.print()
 
 
@@ -172,7 +172,15 @@ def _elided(name: str, width: int) -> str:
 def _console(to_file: bool) -> Console:
     terminal = sys.stdout.isatty() and not to_file
     width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
-    return Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color="NO_COLOR" in os.environ)
+    # No markup: names such as `c_attn[q]` are not styles.
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=terminal,
+        no_color="NO_COLOR" in os.environ,
+        markup=False,
+        emoji=False,
+    )
 
 
 def _text(console: Console) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -139,7 +139,7 @@ def pair(
     return Pairing(tuple(pairs), tuple(skipped), prefixes)
 
 
-def _selector(include: Iterable[str], exclude: Iterable[str]):  # type: ignore[no-untyped-def]  # a local closure
+def _selector(include: Iterable[str], exclude: Iterable[str]) -> Callable[[str], str | None]:
     """A function from a name to the reason for leaving it out, or None."""
     try:
         wanted = [re.compile(pattern) for pattern in include]

@@ -47,6 +47,16 @@ def test_no_line_is_wider_than_the_terminal(spectra: Spectra, monkeypatch: pytes
     assert sum("q_proj" in line for line in lines) >= 2
 
 
+def test_names_in_brackets_are_shown_as_they_are(spectra: Spectra) -> None:
+    base = {"mlp.experts.up_proj": torch.eye(8).repeat(2, 1, 1), "bold.weight": torch.eye(4)}
+    save_file(base, "x[bold].safetensors")
+    save_file({n: t + torch.ones_like(t).triu() for n, t in base.items()}, "y[red].safetensors")
+    shown = spectra("compare", "x[bold].safetensors", "y[red].safetensors").stdout
+    for text in ("x[bold].safetensors", "y[red].safetensors", "mlp.experts.up_proj[0]", "mlp.experts.up_proj[1]"):
+        assert text in shown
+    assert "mlp.experts.up_proj[1]" in spectra("inspect", "x[bold].safetensors").stdout
+
+
 def test_a_large_model_is_cut_to_what_a_person_can_read(spectra: Spectra) -> None:
     base = pico_state(layers=200, width=4)
     save_file(base, "big.safetensors")
