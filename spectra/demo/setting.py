@@ -19,7 +19,7 @@ SHARED = {
 }
 # Each method's learning rate is the largest of a grid whose accuracy is within one standard error of the method's
 # best, chosen without looking at intruders: analyses/demo_setting.py is that search, demo_setting.md what it found.
-RATES = {("full", 0): 1e-4, ("lora", 1): 5e-3, ("lora", 8): 2e-3, ("lora", 64): 3e-4}
+RATES = {("full", 0): 2e-4, ("lora", 1): 4e-3, ("lora", 8): 2e-3, ("lora", 64): 3e-4}
 
 
 def base_directory() -> str:

@@ -111,15 +111,17 @@ def pair(
             candidates[drop(matrix.name, prefixes[0])] = updates[module]
             matched_modules.add(module)
 
+    unreadable = {drop(entry.name, prefixes[1]) for entry in tuned_rest}  # listed below, each with its own reason
     pairs: list[Pair] = []
     skipped: list[Skipped] = list(base_rest)
     for matrix in base_matrices:
         other = candidates.pop(drop(matrix.name, prefixes[0]), None)
-        if other is None:
-            reason = UNCHANGED if isinstance(tuned, Adapter) else "only in the base"
-            skipped.append(Skipped(matrix.name, selects(matrix.name) or reason))
-        elif reason := selects(matrix.name):
-            skipped.append(Skipped(matrix.name, reason))
+        if left_out := selects(matrix.name):
+            skipped.append(Skipped(matrix.name, left_out))
+        elif other is None:
+            if drop(matrix.name, prefixes[0]) not in unreadable:
+                reason = UNCHANGED if isinstance(tuned, Adapter) else "only in the base"
+                skipped.append(Skipped(matrix.name, reason))
         elif found := _fit(matrix, other):
             pairs.append(found)
         else:

@@ -79,6 +79,15 @@ def test_other_shapes_that_differ_are_a_problem_and_the_rest_goes_on() -> None:
     assert problem.reason == "shapes differ: (24, 12) in the base, (20, 12) in the tuned checkpoint"
 
 
+def test_what_only_the_tuned_side_cannot_give_is_listed_once() -> None:
+    base, tuned = pico_state(), tuned_state(pico_state())
+    tuned["layers.0.mlp.up_proj.weight"] = torch.zeros(24, 12, dtype=torch.int8)
+    entries = [s for s in _pair(base, tuned).skipped if s.name == "layers.0.mlp.up_proj"]
+    assert [(s.reason, s.problem) for s in entries] == [
+        ("stored as int8, which is not a weight type spectra reads", True)
+    ]
+
+
 def test_the_config_of_one_side_serves_both() -> None:
     from tests.oracles import pico_model
 
