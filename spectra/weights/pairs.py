@@ -113,6 +113,7 @@ def pair(
 
     unreadable = {drop(entry.name, prefixes[1]) for entry in tuned_rest}  # listed below, each with its own reason
     pairs: list[Pair] = []
+    base_rest, tuned_rest = (_excused(rest, selects) for rest in (base_rest, tuned_rest))
     skipped: list[Skipped] = list(base_rest)
     for matrix in base_matrices:
         other = candidates.pop(drop(matrix.name, prefixes[0]), None)
@@ -157,6 +158,14 @@ def _selector(include: Iterable[str], exclude: Iterable[str]) -> Callable[[str],
         return None if is_default(name) else "embedding or head: left out unless --include names it"
 
     return reason
+
+
+def _excused(entries: list[Skipped], selects: Callable[[str], str | None]) -> list[Skipped]:
+    """Damage in what would not have been compared anyway is no problem."""
+    return [
+        Skipped(entry.name, left_out) if entry.problem and (left_out := selects(entry.name)) else entry
+        for entry in entries
+    ]
 
 
 def _fit(base: Matrix, tuned: Matrix | LoraUpdate) -> Pair | None:

@@ -88,6 +88,15 @@ def test_what_only_the_tuned_side_cannot_give_is_listed_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_damage_in_what_is_left_out_is_no_problem(side: int) -> None:
+    states = [pico_state(), tuned_state(pico_state())]
+    states[side]["layers.0.mlp.up_proj.weight"] = torch.zeros(24, 12, dtype=torch.int8)
+    states[side]["embed_tokens.weight"] = torch.zeros(20, 12, dtype=torch.int8)
+    assert [s.name for s in _pair(*states).skipped if s.problem] == ["layers.0.mlp.up_proj"]
+    assert not [s for s in _pair(*states, exclude=[r"0\.mlp"]).skipped if s.problem]
+
+
 def test_the_config_of_one_side_serves_both() -> None:
     from tests.oracles import pico_model
 
