@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/spectra demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 	$(BIN)/python -m pytest --nbmake examples -p no:doctest
 
 lint: $(INSTALLED)

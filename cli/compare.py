@@ -72,7 +72,7 @@ def command(
     with progress("comparing", quiet=quiet) as report:
         results = spectra.compare(base, list(tuned), k=top, progress=report, **options)
     if format_ == "table":
-        content = comparison_text(results, to_file=output is not None).encode()
+        content = comparison_text(results, to_file=output is not None).encode(errors="replace")
     else:
         from spectra.results import WRITERS
 

@@ -22,7 +22,7 @@ _HEADER = ["base", "tuned", "k", "epsilon", "side"]
 def to_json(results: Sequence[Comparison]) -> bytes:
     """One object for one comparison, a list of them for several. NaN becomes null."""
     documents = [_document(result) for result in results]
-    text = json.dumps(documents[0] if len(documents) == 1 else documents, allow_nan=False, ensure_ascii=False, indent=1)
+    text = json.dumps(documents[0] if len(documents) == 1 else documents, allow_nan=False, indent=1)
     return (text + "\n").encode()
 
 
@@ -32,7 +32,7 @@ def to_csv(results: Sequence[Comparison]) -> bytes:
     for column in flat:
         if flat[column].map(lambda cell: isinstance(cell, list)).any():
             flat[column] = flat[column].map(lambda cell: json.dumps(cell) if isinstance(cell, list) else cell)
-    return str(flat.to_csv(index=False)).encode()
+    return str(flat.to_csv(index=False)).encode(errors="replace")
 
 
 def to_parquet(results: Sequence[Comparison]) -> bytes:
@@ -54,7 +54,7 @@ def to_markdown(results: Sequence[Comparison]) -> bytes:
             cells = [f"{cell:.3g}" if isinstance(cell, float) else str(cell).replace("|", "\\|") for cell in row]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
-    return "\n".join(lines).encode()
+    return "\n".join(lines).encode(errors="replace")
 
 
 # An output format is one function and one row. Markdown is for people and is not read back.

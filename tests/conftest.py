@@ -8,6 +8,8 @@ import pytest
 
 # Nothing in the tests may ask a hub; what loads from one is tested on directories in its format.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Small matrices: one thread a worker is faster than workers that compete for cores. Set before torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Real models and text that lie beside a checkout on some machines; tests that need them skip elsewhere.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ FORMATS: dict[str, Callable[[Path], dict[str, Stored]]] = {
 # Where a directory keeps its weights, in the order of preference that transformers has.
 _WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 _ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+# What trainers leave beside the weights.
+_NOT_WEIGHTS = re.compile(r"^(training_args|optimizer|scheduler|scaler|rng_state.*|.*_optim(izer)?|.*_scheduler)\.")
 
 
 def open_checkpoint(source: Any) -> Checkpoint | Adapter:
@@ -62,10 +65,13 @@ def open_checkpoint(source: Any) -> Checkpoint | Adapter:
 
 
 def _open_file(label: str, path: Path) -> Checkpoint:
-    config = _json(path.parent / "config.json")
+    try:
+        config = _json(path.parent / "config.json")
+    except CheckpointError:
+        config = {}  # whose it is, beside a single file, is a guess anyway
     if path.name.endswith(".index.json"):
         return _open_files(label, "shards", shard_names(path), config, None)
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
         raise CheckpointError(
             f"{label}: not a format spectra reads ({known}, or a directory); convert it to safetensors"
@@ -74,7 +80,7 @@ def _open_file(label: str, path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{label}: an adapter's factors need their adapter_config.json; pass the directory {path.parent}"
         )
-    return Checkpoint.of(label, path.suffix.removeprefix("."), FORMATS[path.suffix](path), config, (path,))
+    return Checkpoint.of(label, path.suffix.removeprefix("."), FORMATS[path.suffix.lower()](path), config, (path,))
 
 
 def _open_files(
@@ -82,7 +88,7 @@ def _open_files(
 ) -> Checkpoint:
     tensors: dict[str, Stored] = {}
     for file in files:
-        for name, stored in FORMATS[file.suffix](file).items():
+        for name, stored in FORMATS[file.suffix.lower()](file).items():
             if name in tensors:
                 raise CheckpointError(
                     f"{label}: tensor {name!r} is in {stored.where} and {tensors[name].where}; pass one file"
@@ -98,9 +104,10 @@ def _open_directory(label: str, directory: Path, revision: str | None) -> Checkp
                 tensors = FORMATS[file.suffix](file)
                 config = _json(directory / "adapter_config.json")
                 return adapter_from(label, tensors, config, files=(file,), revision=revision)
-        raise CheckpointError(
-            f"{label}: an adapter_config.json but no adapter weights ({' or '.join(_ADAPTER_WEIGHTS)})"
-        )
+        if not any((directory / name).is_file() for name in _WEIGHTS):  # else it was merged, and the config left behind
+            raise CheckpointError(
+                f"{label}: an adapter_config.json but no adapter weights ({' or '.join(_ADAPTER_WEIGHTS)})"
+            )
     config = _json(directory / "config.json")
     for name in _WEIGHTS:
         if (file := directory / name).is_file():
@@ -108,7 +115,7 @@ def _open_directory(label: str, directory: Path, revision: str | None) -> Checkp
             files = shard_names(file) if name.endswith(".json") else [file]
             return _open_files(label, kind, files, config, revision)
     for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
-        if files := sorted(directory.glob(pattern)):
+        if files := sorted(file for file in directory.glob(pattern) if not _NOT_WEIGHTS.match(file.name)):
             return _open_files(label, "directory", files, config, revision)
     raise CheckpointError(f"{label}: the directory holds no weights ({', '.join(_WEIGHTS)} or an adapter)")
 

@@ -95,15 +95,22 @@ def pair(
         raise PairingError(f"{base.label}: the base is an adapter; pass the full checkpoint it was trained on")
     selects = _selector(include, exclude)
     tuned_config = tuned.config if isinstance(tuned, Checkpoint) else {}
-    base_matrices, base_rest = matrices(base.tensors, base.config or tuned_config)
-    own, tuned_rest = matrices(
-        tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced, tuned_config or base.config
-    )
+    # One config for both, the base's where it says what the model is: the two must be cut alike.
+    config = base.config if "model_type" in base.config else tuned_config
+    base_matrices, base_rest = matrices(base.tensors, config)
+    own, tuned_rest = matrices(tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced, config)
     updates = tuned.updates if isinstance(tuned, Adapter) else {}
     base_tensors = [m.tensor for m in base_matrices]
     tuned_tensors = [*(m.tensor for m in own), *(f"{module}.weight" for module in updates)]
     prefixes = align(base_tensors, tuned_tensors)
-    candidates: dict[str, Matrix | LoraUpdate] = {drop(m.name, prefixes[1]): m for m in own}
+    candidates: dict[str, Matrix | LoraUpdate] = {}
+    clashes = []
+    for matrix in sorted(own, key=lambda m: not m.name.startswith(prefixes[1])):
+        name = drop(matrix.name, prefixes[1])
+        if name in candidates:
+            clashes.append(Skipped(matrix.name, f"named like another matrix without its {prefixes[1]!r}", problem=True))
+        else:
+            candidates[name] = matrix
     by_tensor = {drop(f"{module}.weight", prefixes[1]): module for module in updates}
     matched_modules = set()
     for matrix in base_matrices:
@@ -128,7 +135,8 @@ def pair(
         else:
             skipped.append(Skipped(matrix.name, _mismatch(matrix, other), problem=True))
     listed = {drop(entry.name, prefixes[0]) for entry in base_rest}
-    skipped += [entry for entry in tuned_rest if drop(entry.name, prefixes[1]) not in listed]
+    skipped += [entry for entry in tuned_rest if entry.problem or drop(entry.name, prefixes[1]) not in listed]
+    skipped += clashes
     skipped += [Skipped(m.name, "only in the tuned checkpoint") for m in candidates.values() if isinstance(m, Matrix)]
     if isinstance(tuned, Adapter):
         skipped += tuned.skipped
@@ -136,7 +144,7 @@ def pair(
         skipped += [
             Skipped(module, "the adapter changes it, but the base has no such matrix", True) for module in missing
         ]
-    unmatched = len(candidates) == len(own) and not matched_modules
+    unmatched = len(candidates) + len(clashes) == len(own) and not matched_modules
     if unmatched or not pairs:
         _refuse(base, tuned, base_tensors, tuned_tensors, skipped, unmatched)
     return Pairing(tuple(pairs), tuple(skipped), prefixes)

@@ -88,6 +88,18 @@ def test_what_only_the_tuned_side_cannot_give_is_listed_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_two_names_that_become_one_are_not_lost(first: bool) -> None:
+    base = pico_state()
+    extra = {"layers.0.mlp.up_proj.weight": torch.randn(24, 12)}
+    wrapped = tuned_state(pico_state(prefix="model."))
+    found = _pair(base, extra | wrapped if first else wrapped | extra)
+    W0 = torch.zeros(1)
+    torch.testing.assert_close(found.pairs[1].read_tuned(W0)[0], wrapped["model.layers.0.mlp.up_proj.weight"])
+    (clash,) = [s for s in found.skipped if s.problem]
+    assert (clash.name, clash.reason) == ("layers.0.mlp.up_proj", "named like another matrix without its 'model.'")
+
+
 @pytest.mark.parametrize("side", [0, 1])
 def test_damage_in_what_is_left_out_is_no_problem(side: int) -> None:
     states = [pico_state(), tuned_state(pico_state())]
