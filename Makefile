@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto
-	$(BIN)/python -m pytest --nbmake examples -p no:doctest
+	$(BIN)/python -m pytest -o addopts= --nbmake examples
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -77,7 +77,7 @@ def command(
         from spectra.results import WRITERS
 
         content = WRITERS[format_](results)
-    deliver(content, output, format_)
+    deliver(content, output)
     problems = [
         (r.tuned, row.name, row.reason)
         for r in results

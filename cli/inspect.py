@@ -49,4 +49,4 @@ def command(checkpoint: str, format_: str | None, output: Path | None, quiet: bo
             header = "| " + " | ".join(frame) + " |\n|" + "---|" * frame.shape[1] + "\n"
             body = "".join("| " + " | ".join(map(str, row)) + " |\n" for row in frame.itertuples(index=False))
             content = (header + body).encode()
-    deliver(content, output, format_)
+    deliver(content, output)

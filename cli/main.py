@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -40,9 +41,13 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().main(*args, **kwargs)
-        except spectra.SpectraError as error:
+        except (spectra.SpectraError, OSError) as error:
             click.echo(f"spectra: error: {error}", err=True)
             sys.exit(2)
+        except Exception:
+            # Python's own exit code 1 would say that a gate was not met.
+            traceback.print_exc()
+            sys.exit(3)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -56,7 +61,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done; 1 more intruders than --fail-over allows; 2 unusable arguments or files.",
+    epilog="Exit codes: 0 done; 1 more intruders than --fail-over allows; 2 unusable arguments or files; 3 a bug.",
 )
 @click.version_option(spectra.__version__, prog_name="spectra")
 def main() -> None:

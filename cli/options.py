@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-import spectra
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "csv", "parquet", "markdown")
@@ -44,7 +42,11 @@ def output(command: F) -> F:
 
 
 def resolve_format(format_: str | None, path: Path | None) -> str:
-    """The format asked for, or the one that the output's suffix names."""
+    """The format asked for, or the one that the output's suffix names; usage errors before anything is computed."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise click.UsageError(f"{path}: cannot be written, as its folder is not there")
+    if format_ == "parquet" and path is None and sys.stdout.isatty():
+        raise click.UsageError("parquet is binary; give it a file with --output")
     if format_:
         return format_
     if path is None:
@@ -56,19 +58,12 @@ def resolve_format(format_: str | None, path: Path | None) -> str:
     return _SUFFIXES[path.suffix]
 
 
-def deliver(content: bytes, path: Path | None, format_: str) -> None:
+def deliver(content: bytes, path: Path | None) -> None:
     """To the file, whole or not at all, or to stdout."""
     if path is not None:
         from spectra.files import whole_file
 
         with whole_file(path) as temporary:
             temporary.write_bytes(content)
-    elif format_ == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("parquet is binary; give it a file with --output")
     else:
         click.echo(content, nl=False)
-
-
-def open_all(sources: Sequence[str]) -> list[Any]:
-    """Open checkpoints before anything long starts, so that a typing error shows at once."""
-    return [spectra.open_checkpoint(source) for source in sources]

@@ -45,13 +45,13 @@ def command(kind: str, results: tuple[Path, ...], output: Path, matrix: str | No
     from spectra.plots import PLOTS
 
     draw, of_one_matrix = PLOTS[kind]
+    if matrix and not of_one_matrix:
+        raise click.UsageError(f"{kind} draws all matrices; --matrix is for similarity and spectrum")
     if of_one_matrix or kind == "map":
         if len(comparisons) != 1:
             raise click.UsageError(f"{kind} draws one comparison, and {len(comparisons)} were given")
         ax = draw(comparisons[0], matrix) if of_one_matrix else draw(comparisons[0])
     else:
         ax = draw(comparisons)
-    if matrix and not of_one_matrix:
-        raise click.UsageError(f"{kind} draws all matrices; --matrix is for similarity and spectrum")
     with whole_file(output) as temporary:
         ax.figure.savefig(temporary, dpi=200)

@@ -19,7 +19,7 @@ from .files import fingerprint
 from .intruders import BaseSide, Examined, check_options, method_for
 from .linalg import random_direction_null
 from .update import update_measures
-from .weights import Adapter, Checkpoint, Pair, Pairing, Skipped, locate, open_checkpoint, pair
+from .weights import Adapter, Checkpoint, Matrix, Pair, Pairing, Skipped, locate, open_checkpoint, pair
 from .weights.pairs import UNCHANGED
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def compare(
         Vectors whose best absolute cosine with the base is below this are intruders.
     side : {"left", "right", "both"}
     method : {"auto", "exact"}
-    include, exclude : iterables of str
+    include, exclude : str or iterable of str
         Regular expressions on matrix names; without `include`, all but embeddings and heads.
     device : str
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
@@ -111,7 +111,7 @@ def compare(
     others = [open_checkpoint(one) for one in (tuned if many else [tuned])]
     if not others:
         raise PairingError("no tuned checkpoint to compare with the base; pass at least one")
-    include, exclude = tuple(include), tuple(exclude)
+    include, exclude = ((one,) if isinstance(one, str) else tuple(one) for one in (include, exclude))
     pairings = [pair(opened_base, other, include=include, exclude=exclude) for other in others]
     options = {"k": k, "epsilon": epsilon, "side": side, "method": method}
     tables = _measure(pairings, options, _DTYPES[dtype], device, progress)
@@ -173,12 +173,13 @@ def _measure(
 ) -> list[tuple[list[dict[str, Any]], list[Skipped]]]:
     """Rows and skipped entries of each tuned checkpoint; the base's side of a matrix is computed once for all."""
     tables: list[tuple[list[dict[str, Any]], list[Skipped]]] = [([], list(p.skipped)) for p in pairings]
-    # Matrices whose shared rows differ (resized vocabularies) are different matrices of the base.
-    todo: dict[tuple[str, int], list[tuple[int, Pair]]] = {}
+    # What is read of the base can differ between tuned ones: rows shared, orientation and cut known from their config.
+    todo: dict[tuple[Matrix, int], list[tuple[int, Pair]]] = {}
     for index, pairing in enumerate(pairings):
         for one in pairing.pairs:
-            todo.setdefault((one.name, one.rows), []).append((index, one))
-    for done, ((name, _), entries) in enumerate(todo.items()):
+            todo.setdefault((one.base, one.rows), []).append((index, one))
+    for done, ((matrix, _), entries) in enumerate(todo.items()):
+        name = matrix.name
         if progress:
             progress(done, len(todo), name)
         W0 = entries[0][1].read_base(dtype=dtype, device=device)
@@ -224,8 +225,8 @@ def _row(
             f"base_singular_values{suffix}": found.base_singular_values.tolist(),
             # Five digits: these are for a picture, and there are k² of them.
             f"cosines{suffix}": [[round(c, 5) for c in line] for line in found.cosines.tolist()],
-            f"intruder_energy_share{suffix}": energy / float(W.double().norm()) ** 2 if intruders else 0.0,
-            f"intruder_delta_share{suffix}": energy / update["delta_norm"] ** 2 if intruders else 0.0,
+            f"intruder_energy_share{suffix}": energy / float(W.double().norm()) ** 2 if energy else 0.0,
+            f"intruder_delta_share{suffix}": energy / update["delta_norm"] ** 2 if energy else 0.0,
             f"null_cosine{suffix}": null.quantile(0.5),
             f"null_cosine_q99{suffix}": null.quantile(0.99),
             f"null_intruder_rate{suffix}": null.prob_below(epsilon),

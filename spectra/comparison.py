@@ -16,7 +16,7 @@ from .errors import ResultError
 VECTOR_COLUMNS = ("max_cosine", "nearest", "singular_values", "base_singular_values", "cosines")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tables have no truth value to compare by
 class Comparison:
     """What tuning did to the weights of one model.
 
@@ -121,7 +121,7 @@ class Comparison:
         return found[0]
 
     def summary(self) -> str:
-        """One sentence: how many intruders in how many matrices, and what chance would give."""
+        """One clause: how many intruders among how many vectors, in how many matrices."""
         hit = int((self.matrices["num_intruders"] > 0).sum())
         examined = sum(map(len, self.matrices["max_cosine"]))
         return (

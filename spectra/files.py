@@ -23,7 +23,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     SpectraError
         If the folder of `path` is missing or cannot be written to.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # a link stays a link
+    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to rename over
+        yield path
+        return
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:

@@ -190,7 +190,8 @@ def _from_flat(flat: pd.DataFrame) -> list[Comparison]:
 
 
 def _read_csv(path: Path) -> list[Comparison]:
-    flat = pd.read_csv(path)
+    texts = ["base", "tuned", "side", "name", "module", "method", "note", "skipped", "provenance"]
+    flat = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     for column in flat:
         texts = flat[column].dropna()
         if len(texts) and texts.map(lambda cell: isinstance(cell, str) and cell.startswith("[")).all():

@@ -177,6 +177,32 @@ def test_several_stacks_are_told_apart() -> None:
     assert sorted(set(result.matrices["module"])) == ["decoder.block.q", "encoder.block.q"]
 
 
+def test_one_tuned_does_not_decide_how_the_base_is_read_for_another(tmp_path: Path) -> None:
+    # The base has no config: one tuned checkpoint says its layers are Conv1D, the other says nothing.
+    base = {f"h.0.mlp.{n}.weight": torch.randn(8, 8) for n in ("c_fc", "c_proj")}
+    save_file(base, tmp_path / "base.safetensors")
+    for name, config in (("with", '{"model_type": "gpt2"}'), ("without", None)):
+        (tmp_path / name).mkdir()
+        save_file({n: t + torch.randn(8, 8) for n, t in base.items()}, tmp_path / name / "model.safetensors")
+        if config:
+            (tmp_path / name / "config.json").write_text(config)
+    tuned = [tmp_path / "with", tmp_path / "without"]
+    for one, result in zip(tuned, compare(tmp_path / "base.safetensors", tuned), strict=True):
+        pd.testing.assert_frame_equal(compare(tmp_path / "base.safetensors", one).matrices, result.matrices)
+
+
+def test_an_all_zero_tuned_matrix_has_no_energy_to_share() -> None:
+    row = compare({"a.0.w.weight": torch.randn(5, 5)}, {"a.0.w.weight": torch.zeros(5, 5)}).matrices.iloc[0]
+    assert row["intruder_energy_share"] == 0
+    assert row["relative_delta"] == pytest.approx(1)
+
+
+def test_one_pattern_need_not_be_in_a_list() -> None:
+    base = pico_state()
+    result = compare(base, tuned_state(base), include="q_proj")
+    assert set(result.matrices["module"]) == {"self_attn.q_proj"}
+
+
 def test_progress_reaches_the_end() -> None:
     seen: list[tuple[int, int, str]] = []
     base = pico_state()

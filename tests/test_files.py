@@ -39,6 +39,18 @@ def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o644
 
 
+def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with whole_file(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+    with whole_file("/dev/null") as place:
+        place.write_text("gone")
+    assert Path("/dev/null").is_char_device()
+
+
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SpectraError, match="cannot be written"), whole_file(tmp_path / "no" / "x"):
         pass

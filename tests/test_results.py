@@ -35,6 +35,21 @@ def test_reads_back_what_it_wrote(tmp_path: Path, results: list[Comparison], suf
         assert before.matrices["relative_delta"].isna().sum() == 1  # so NaN made the journey
 
 
+@pytest.mark.parametrize("label", ["001", "1e3", "null", "nan"])
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_names_that_look_like_numbers_stay_names(tmp_path: Path, suffix: str, label: str) -> None:
+    import dataclasses
+
+    import torch
+
+    base = {"0.weight": torch.randn(6, 6), "2.weight": torch.randn(6, 6)}  # as in nn.Sequential
+    result = dataclasses.replace(compare(base, {n: t + 1 for n, t in base.items()}), tuned=label)
+    result.write(tmp_path / f"r{suffix}")
+    back = Comparison.read(tmp_path / f"r{suffix}")
+    assert back.tuned == label
+    assert back.matrix("0")["name"] == "0"
+
+
 def test_write_and_read_of_one(tmp_path: Path, results: list[Comparison]) -> None:
     results[0].write(tmp_path / "one.json")
     assert Comparison.read(tmp_path / "one.json").num_intruders == results[0].num_intruders

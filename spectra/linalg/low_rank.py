@@ -34,10 +34,6 @@ class LowRank:
     def shape(self) -> tuple[int, int]:
         return self.B.shape[0], self.A.shape[1]
 
-    def to(self, *args: object, **kwargs: object) -> LowRank:
-        """Both factors through ``Tensor.to``."""
-        return LowRank(self.B.to(*args, **kwargs), self.A.to(*args, **kwargs), self.scale)  # type: ignore[call-overload]  # passed on as it came
-
     def dense(self) -> Tensor:
         """``ΔW``, shape (m, n)."""
         return self.scale * (self.B @ self.A)

@@ -186,7 +186,11 @@ def _update(label: str, module: str, found: Mapping[str, Stored], config: Mappin
             f"{label}: {module} has factors of shape {list(B.shape)} and {list(A.shape)}, which do not multiply; "
             "save the adapter again"
         )
-    return LoraUpdate(A, B, _scale(module, A.shape[0], config), embedding, found.get("magnitude_vector"))
+    try:
+        scale = _scale(module, A.shape[0], config)
+    except (TypeError, ValueError, AttributeError, re.error) as error:
+        raise CheckpointError(f"{label}: adapter_config.json does not give the scale of {module} ({error})") from error
+    return LoraUpdate(A, B, scale, embedding, found.get("magnitude_vector"))
 
 
 def _scale(module: str, rank: int, config: Mapping[str, Any]) -> float:

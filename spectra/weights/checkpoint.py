@@ -30,6 +30,8 @@ class Checkpoint:
         Empty for what lives in memory.
     revision : str or None
         Commit of a hub repository.
+    unmerged : bool
+        Whether there were LoRA factors beside the weights, which are then those of the base.
     """
 
     label: str
@@ -38,6 +40,7 @@ class Checkpoint:
     config: Mapping[str, Any]
     files: tuple[Path, ...] = ()
     revision: str | None = None
+    unmerged: bool = False
 
     @classmethod
     def of(
@@ -51,11 +54,15 @@ class Checkpoint:
     ) -> Checkpoint:
         """A checkpoint with its names cleaned; two names that clean to the same are an error."""
         clean: dict[str, Stored] = {}
+        unmerged = False
         for name, stored in tensors.items():
             short = strip_wrappers(name)
+            if ".lora_" in short:
+                unmerged = True
+                continue
             if short in clean:
                 raise CheckpointError(
                     f"{label}: two tensors are called {short!r} once wrappers are removed; save one of them"
                 )
             clean[short] = stored
-        return cls(label, kind, clean, dict(config), files, revision)
+        return cls(label, kind, clean, dict(config), files, revision, unmerged)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
+_HUB_ID = re.compile(r"^([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")  # the oldest have no owner: gpt2
 _FILE_SUFFIX = re.compile(r"\.(safetensors|pt|pth|bin|ckpt|json|gguf|h5|onnx)$")
 # Tried in this order; the first that the repository has is all that is fetched.
 _CHOICES = (

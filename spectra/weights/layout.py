@@ -22,6 +22,8 @@ _TRANSPOSED_EXPERTS = {"gpt_oss", "llama4", "llama4_text", "aria", "aria_text", 
 # What a config's tie_word_embeddings ties.
 _OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
 _INPUT = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings)\.weight$")
+# Parameters of two dimensions and more that multiply nothing: biases of experts, tables of positions, Mamba's A.
+_NO_LAYER = re.compile(r"(bias|bias_table|A_log)$")
 _FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
 
 
@@ -86,7 +88,7 @@ def matrices(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> tuple[
             skipped.append(Skipped(name, f"tied to {ties[tensor_name].removesuffix('.weight')}, which is counted"))
         elif reason := _not_a_matrix(tensor_name, stored, tensors):
             skipped.append(reason)
-        elif len(stored.shape) == 3 and "experts" in tensor_name.split("."):
+        elif len(stored.shape) == 3 and "conv" not in tensor_name:  # a stack of experts, whatever it is called
             transposed = bool(model_types & _TRANSPOSED_EXPERTS)
             whole = _oriented(name, tensor_name, stored, stored.shape[1:], transposed)
             found += [replace(whole, name=f"{name}[{i}]", expert=i) for i in range(stored.shape[0])]
@@ -115,6 +117,8 @@ def _not_a_matrix(tensor_name: str, stored: Stored, tensors: Mapping[str, Stored
         if stored.shape == (0,) and tensor_name.endswith("weight"):
             return Skipped(name, "empty, shape [0]: a ZeRO-3 shard that was saved without gathering", problem=True)
         return Skipped(name, f"not a matrix: {len(stored.shape)}-D")
+    if _NO_LAYER.search(tensor_name):
+        return Skipped(name, "not a layer's matrix: a bias or a table")
     if 0 in stored.shape:
         return Skipped(name, f"empty: shape {list(stored.shape)}", problem=True)
     if stored.dtype not in _FLOATS:

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from .adapter import Adapter, adapter_from
 from .checkpoint import Checkpoint
-from .stored import in_memory
+from .stored import find_state_dict, in_memory
 
 
 def from_state_dict(state: Mapping[str, Any]) -> Checkpoint:
     """A mapping of names to tensors."""
-    return _checkpoint("state dict", state, {})
+    return _checkpoint("state dict", find_state_dict(state), {})
 
 
 def from_module(module: nn.Module) -> Checkpoint | Adapter:
@@ -23,8 +23,11 @@ def from_module(module: nn.Module) -> Checkpoint | Adapter:
     label = f"{type(module).__name__} in memory"
     if _is_peft_model(module) and not _is_merged(module):
         return _adapter(label, module)
+    merged = _is_merged(module)
     state = {
-        name: t for name, t in module.state_dict().items() if ".lora_" not in name and ".original_module." not in name
+        name: tensor
+        for name, tensor in module.state_dict().items()
+        if ".original_module." not in name and not (merged and ".lora_" in name)
     }
     to_dict = getattr(getattr(module, "config", None), "to_dict", dict)
     return _checkpoint(label, state, to_dict())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ..errors import PairingError
+
 # What torch.compile, FSDP, activation checkpointing and PEFT put in the middle of a name.
 _INFIX = re.compile(
     r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|base_layer|modules_to_save\.[^.]+)\."
@@ -51,6 +53,11 @@ def align(base: Iterable[str], tuned: Iterable[str]) -> tuple[str, str]:
     -------
     base_prefix, tuned_prefix : str
         Each ends in a dot, or is empty.
+
+    Raises
+    ------
+    PairingError
+        If two ways of dropping fit equally well and pair different tensors.
     """
     base, tuned = set(base), set(tuned)
 
@@ -58,7 +65,29 @@ def align(base: Iterable[str], tuned: Iterable[str]) -> tuple[str, str]:
         agreeing = len({drop(n, prefixes[0]) for n in base} & {drop(n, prefixes[1]) for n in tuned})
         return agreeing, -len(prefixes[0]) - len(prefixes[1])
 
-    return max(((b, t) for b in _leading_parts(base) for t in _leading_parts(tuned)), key=score)
+    pairs = [(b, t) for b in _leading_parts(base) for t in _leading_parts(tuned)]
+    best = max(pairs, key=score)
+    if score(best)[0]:
+        # Encoder and decoder of one model can both fit the bare names of one of them; that is not ours to guess.
+        rivals = [
+            p
+            for p in pairs
+            if score(p) == score(best) and p != best and _keeps(p, base, tuned) != _keeps(best, base, tuned)
+        ]
+        if rivals:
+            one, other = ("".join(pair) for pair in (best, rivals[0]))
+            raise PairingError(
+                f"the names fit without {one!r} as well as without {other!r}; pass checkpoints of the whole model, or "
+                "only the part that was tuned"
+            )
+    return best
+
+
+def _keeps(prefixes: tuple[str, str], base: set[str], tuned: set[str]) -> frozenset[tuple[str, str]]:
+    """Which names of the two sides meet once the prefixes are dropped."""
+    by_short = {drop(name, prefixes[1]): name for name in sorted(tuned)}
+    met = ((name, by_short.get(drop(name, prefixes[0]))) for name in base)
+    return frozenset((name, other) for name, other in met if other is not None)
 
 
 def drop(name: str, prefix: str) -> str:
@@ -74,7 +103,7 @@ def _leading_parts(names: set[str], depth: int = 3) -> list[str]:
             if any(part.isdigit() for part in parts[:length]):
                 break
             found.add(".".join(parts[:length]) + ".")
-    return sorted(found, key=len)[:32]
+    return sorted(found, key=lambda part: (len(part), part))[:32]
 
 
 def locate(name: str) -> tuple[str, int | None, str]:

@@ -117,6 +117,8 @@ def _open_directory(label: str, directory: Path, revision: str | None) -> Checkp
     for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
         if files := sorted(file for file in directory.glob(pattern) if not _NOT_WEIGHTS.match(file.name)):
             return _open_files(label, "directory", files, config, revision)
+    if named := sorted(folder.parent.name for folder in directory.glob("*/adapter_config.json")):
+        raise CheckpointError(f"{label}: the adapters are in its folders; pass one of {', '.join(named)}")
     raise CheckpointError(f"{label}: the directory holds no weights ({', '.join(_WEIGHTS)} or an adapter)")
 
 

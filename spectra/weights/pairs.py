@@ -19,6 +19,10 @@ from .names import EMBEDDING, HEAD, align, drop, is_default
 from .stored import Skipped
 
 UNCHANGED = "unchanged: equal to the base"
+_NO_SUCH_MATRIX = (
+    "the adapter changes it, but the base has no matrix of that name (some models are saved under other names than "
+    "they have in memory: then pass the loaded model as the base, or compare the merged checkpoint)"
+)
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,20 @@ def pair(
     """
     if isinstance(base, Adapter):
         raise PairingError(f"{base.label}: the base is an adapter; pass the full checkpoint it was trained on")
+    if isinstance(tuned, Checkpoint) and tuned.unmerged:
+        raise PairingError(
+            f"{tuned.label}: holds a LoRA that is not merged into its weights; pass the PeftModel or the adapter's "
+            "directory, or merge it (model.merge_and_unload)"
+        )
     selects = _selector(include, exclude)
     tuned_config = tuned.config if isinstance(tuned, Checkpoint) else {}
     # One config for both, the base's where it says what the model is: the two must be cut alike.
     config = base.config if "model_type" in base.config else tuned_config
-    base_matrices, base_rest = matrices(base.tensors, config)
-    own, tuned_rest = matrices(tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced, config)
+    tied = "tie_word_embeddings"  # but this each side knows for itself
+    base_matrices, base_rest = matrices(base.tensors, {**config, tied: base.config.get(tied)})
+    own, tuned_rest = matrices(
+        tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced, {**config, tied: tuned_config.get(tied)}
+    )
     updates = tuned.updates if isinstance(tuned, Adapter) else {}
     base_tensors = [m.tensor for m in base_matrices]
     tuned_tensors = [*(m.tensor for m in own), *(f"{module}.weight" for module in updates)]
@@ -141,9 +153,7 @@ def pair(
     if isinstance(tuned, Adapter):
         skipped += tuned.skipped
         missing = [module for module in updates if module not in matched_modules]
-        skipped += [
-            Skipped(module, "the adapter changes it, but the base has no such matrix", True) for module in missing
-        ]
+        skipped += [Skipped(module, _NO_SUCH_MATRIX, True) for module in missing]
     unmatched = len(candidates) + len(clashes) == len(own) and not matched_modules
     if unmatched or not pairs:
         _refuse(base, tuned, base_tensors, tuned_tensors, skipped, unmatched)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,9 +34,36 @@ class Stored:
     storage: Hashable = None
 
 
+# Where trainers put the weights inside a larger dictionary, the most specific first.
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "params", "weights")
+
+
+def find_state_dict(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a dictionary, or of the weights inside it; of dictionaries in those, names joined by dots.
+
+    An optimizer's state holds tensors that are no weights, and is passed over.
+    """
+    inside = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), loaded)
+    found: dict[str, Tensor] = {}
+
+    def collect(mapping: Mapping[Any, Any], prefix: str) -> None:
+        if {"state", "param_groups"} <= set(mapping):
+            return
+        for name, value in mapping.items():
+            if isinstance(value, Tensor):
+                found[f"{prefix}{name}"] = value
+            elif isinstance(value, Mapping):
+                collect(value, f"{prefix}{name}.")
+
+    collect(inside, "")
+    return found
+
+
 def in_memory(tensor: Tensor, where: str) -> Stored:
     """A tensor that is already there."""
     tensor = tensor.detach()
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
 
     def load(index: int | None) -> Tensor:
         return tensor if index is None else tensor[index]

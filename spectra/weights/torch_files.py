@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,9 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from .safetensors_files import refuse_placeholder
-from .stored import Stored, in_memory, storage_key
+from .stored import WRAPPERS, Stored, find_state_dict, in_memory, storage_key
 
-# Where trainers put the weights inside a larger dictionary, the most specific first.
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "params", "weights")
+_REMAP_AFTER = 16 << 20  # bytes: a few matrices of any size, or thousands of small ones
 
 
 def open_torch(path: Path) -> dict[str, Stored]:
@@ -33,11 +33,12 @@ def open_torch(path: Path) -> dict[str, Stored]:
     tensors = _state_dict(loaded, path)
     if not lazy:
         return {name: in_memory(tensor, f"{path}: {name}") for name, tensor in tensors.items()}
+    mapped = _Mapped(path, tensors)
     return {
         name: Stored(
             tuple(tensor.shape),
             tensor.dtype,
-            partial(_read, path, name),
+            partial(mapped.read, name),
             f"{path}: {name}",
             # With the path, as the next file may be mapped where this one was.
             (path, storage_key(tensor)),
@@ -77,31 +78,26 @@ def _is_zip(path: Path) -> bool:
 
 
 def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
-    for key in _WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-            break
-    tensors = _flattened(loaded) if isinstance(loaded, Mapping) else {}
+    tensors = find_state_dict(loaded) if isinstance(loaded, Mapping) else {}
     if not tensors:
         raise CheckpointError(
             f"{path}: holds no state dict (a mapping of names to tensors), at the top or under "
-            f"{', '.join(_WRAPPERS)}; save model.state_dict()"
+            f"{', '.join(WRAPPERS)}; save model.state_dict()"
         )
     return tensors
 
 
-def _flattened(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The tensors of a mapping and of mappings inside it, names joined by dots."""
-    found: dict[str, Tensor] = {}
-    for name, value in mapping.items():
-        if isinstance(value, Tensor):
-            found[str(name)] = value
-        elif isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": tensor for inner, tensor in _flattened(value).items()}
-    return found
+@dataclass
+class _Mapped:
+    """A mapped file. Pages that were read stay in memory until it is mapped anew, so that is done now and then."""
 
+    path: Path
+    tensors: dict[str, Tensor]
+    bytes_read: int = 0
 
-def _read(path: Path, name: str, index: int | None) -> Tensor:
-    # Mapped anew for each tensor, as in safetensors_files: pages already read are given back.
-    tensor = _state_dict(_load(path)[0], path)[name]
-    return tensor if index is None else tensor[index]
+    def read(self, name: str, index: int | None) -> Tensor:
+        if self.bytes_read > _REMAP_AFTER:
+            self.tensors, self.bytes_read = _state_dict(_load(self.path)[0], self.path), 0
+        tensor = self.tensors[name] if index is None else self.tensors[name][index]
+        self.bytes_read += tensor.numel() * tensor.element_size()
+        return tensor

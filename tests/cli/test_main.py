@@ -38,6 +38,15 @@ def test_help_does_not_wait_for_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=sys.path[0] or ".")
 
 
+def test_a_bug_is_not_a_failed_gate(spectra: Spectra, monkeypatch: pytest.MonkeyPatch) -> None:
+    import spectra as library
+
+    monkeypatch.setattr(library, "compare", lambda *args, **kwargs: 1 / 0)
+    result = spectra("compare", "base.safetensors", "tuned.safetensors")
+    assert result.exit_code == 3
+    assert "ZeroDivisionError" in result.stderr
+
+
 def test_an_interrupt_is_not_a_failed_gate(spectra: Spectra, monkeypatch: pytest.MonkeyPatch) -> None:
     import spectra as library
 

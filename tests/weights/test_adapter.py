@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from spectra import CheckpointError, open_checkpoint
+from spectra import CheckpointError, PairingError, open_checkpoint
 from spectra.weights import Adapter, pair
 from tests.oracles import pico_model, randomise_adapter
 
@@ -137,6 +137,31 @@ def test_the_base_of_a_live_peft_model_can_be_the_base() -> None:
     torch.testing.assert_close(
         pairs[0].read_base(dtype=torch.float32, device="cpu"), clean.model.layers[0].self_attn.q_proj.weight
     )
+
+
+def test_a_lora_beside_its_base_weights_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    base, model = _tuned(*CASES["plain"])
+    torch.save(model.state_dict(), tmp_path / "x.pt")
+    for tuned in (model.state_dict(), tmp_path / "x.pt", model.get_base_model()):
+        with pytest.raises(PairingError, match="holds a LoRA that is not merged into its weights"):
+            pair(open_checkpoint(base), open_checkpoint(tuned))
+
+
+@pytest.mark.parametrize(
+    "change", [{"lora_alpha": None}, {"lora_alpha": "16"}, {"alpha_pattern": {"[": 3}}, {"alpha_pattern": [1]}]
+)
+def test_a_damaged_config_is_one_sentence(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = _saved(tmp_path) / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json does not give the scale of"):
+        open_checkpoint(tmp_path)
+
+
+def test_named_adapters_are_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    _saved(tmp_path / "mine")
+    with pytest.raises(CheckpointError, match="the adapters are in its folders; pass one of mine"):
+        open_checkpoint(tmp_path)
 
 
 def test_an_adapter_that_transformers_added_itself() -> None:

@@ -66,7 +66,7 @@ def test_a_local_directory_comes_before_the_hub(hub: Path, tmp_path: Path, monke
         ("org/model", True),
         ("org/model-7b.v1@refs/pr/3", True),
         ("org/model.safetensors", False),
-        ("model", False),
+        ("gpt2", True),
         ("a/b/c", False),
         ("./a/b", False),
         ("/a/b", False),

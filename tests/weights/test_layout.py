@@ -79,6 +79,24 @@ def test_the_models_own_expert_layout_is_the_one_assumed() -> None:
     assert [(m.rows, m.cols) for m in experts] == [(12, 4)] * 3  # two times 6 out, 4 in
 
 
+def test_experts_by_other_names_are_experts() -> None:
+    found, _ = matrices(_stored(layers__0__block_sparse_moe__input_linear__weight=torch.ones(3, 8, 4)), {})
+    assert [(m.name, m.rows, m.cols) for m in found] == [
+        (f"layers.0.block_sparse_moe.input_linear[{i}]", 8, 4) for i in range(3)
+    ]
+    found, _ = matrices(_stored(encoder__conv1__weight=torch.ones(3, 8, 4)), {})
+    assert [(m.name, m.rows, m.cols) for m in found] == [("encoder.conv1", 3, 32)]
+
+
+@pytest.mark.parametrize(
+    "name", ["layers.0.mlp.experts.down_proj_bias", "mixer.A_log", "attn.relative_position_bias_table"]
+)
+def test_parameters_that_multiply_nothing_are_no_layers(name: str) -> None:
+    found, skipped = matrices({name: in_memory(torch.ones(4, 8), name)}, {})
+    assert not found
+    assert (skipped[0].reason, skipped[0].problem) == ("not a layer's matrix: a bias or a table", False)
+
+
 def test_convolutions_are_flattened() -> None:
     kernel = torch.randn(5, 3, 2, 2)
     (matrix,), _ = matrices(_stored(conv__weight=kernel), {})

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spectra import PairingError
 from spectra.weights.names import align, drop, is_default, locate, strip_wrappers
 
 
@@ -54,6 +55,17 @@ BODY = [f"encoder.layer.{i}.{part}.weight" for i in range(3) for part in ("query
 def test_leading_parts_on_one_side_are_found(base: list[str], tuned: list[str], prefixes: tuple[str, str]) -> None:
     assert align(base, tuned) == prefixes
     assert {drop(n, prefixes[0]) for n in base} <= {drop(n, prefixes[1]) for n in tuned}
+
+
+def test_two_ways_that_pair_different_tensors_are_not_guessed_between() -> None:
+    layers = [f"layers.{i}.fc.weight" for i in range(2)]
+    base = [f"model.{stack}.{name}" for stack in ("encoder", "decoder") for name in layers]
+    with pytest.raises(
+        PairingError, match=r"fit without 'model\.(en|de)coder\.' as well as without 'model\.(en|de)coder\.'"
+    ):
+        align(base, layers)
+    # Something that only one of them has decides.
+    assert align([*base, "model.encoder.conv.weight"], [*layers, "conv.weight"]) == ("model.encoder.", "")
 
 
 def test_a_layer_is_never_mistaken_for_the_whole() -> None:

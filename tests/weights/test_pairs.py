@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from spectra import PairingError, open_checkpoint
 from spectra.weights import Pairing, pair
@@ -98,6 +101,19 @@ def test_two_names_that_become_one_are_not_lost(first: bool) -> None:
     torch.testing.assert_close(found.pairs[1].read_tuned(W0)[0], wrapped["model.layers.0.mlp.up_proj.weight"])
     (clash,) = [s for s in found.skipped if s.problem]
     assert (clash.name, clash.reason) == ("layers.0.mlp.up_proj", "named like another matrix without its 'model.'")
+
+
+def test_an_untied_head_is_not_taken_for_the_bases_tied_one(tmp_path: Path) -> None:
+    for name, tied in (("base", True), ("tuned", False)):
+        (tmp_path / name).mkdir()
+        state = pico_state() if tied else tuned_state(pico_state())
+        state["embed_tokens.weight"] = state["lm_head.weight"] * (1 if tied else 2)
+        save_file(state, tmp_path / name / "model.safetensors")
+        (tmp_path / name / "config.json").write_text(json.dumps({"model_type": "llama", "tie_word_embeddings": tied}))
+    reasons = {s.name: s.reason for s in _pair(tmp_path / "base", tmp_path / "tuned", include=[".*"]).skipped}
+    assert "lm_head" in reasons  # the base has it once
+    assert list(open_checkpoint(tmp_path / "tuned").tensors)[-1] == "lm_head.weight"
+    assert [p.name for p in _pair(tmp_path / "tuned", tmp_path / "tuned", include=["lm_head"]).pairs] == ["lm_head"]
 
 
 @pytest.mark.parametrize("side", [0, 1])

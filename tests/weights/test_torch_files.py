@@ -33,6 +33,18 @@ def test_state_dicts_inside_state_dicts_are_flattened(tmp_path: Path) -> None:
     assert set(open_torch(tmp_path / "x.pt")) == {"encoder.a", "encoder.b", "head.w"}
 
 
+def test_an_optimizers_moments_are_no_weights(tmp_path: Path) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    torch.save({"generator": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "x.pt")
+    assert set(open_torch(tmp_path / "x.pt")) == {"generator.weight", "generator.bias"}
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        open_torch(tmp_path / "optimizer.pt")
+
+
 def test_tied_tensors_share_their_storage_key(tmp_path: Path) -> None:
     weight = torch.ones(4, 2)
     torch.save({"in": weight, "out": weight, "other": torch.ones(4, 2), "part": weight[:2]}, tmp_path / "x.pt")
