@@ -46,7 +46,7 @@ class Commands(click.Group):
             sys.exit(2)
         except Exception:
             # Python's own exit code 1 would say that a gate was not met.
-            traceback.print_exc()
+            click.echo(traceback.format_exc(), err=True)
             sys.exit(3)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -119,6 +119,41 @@ def test_adapter_merged_model_and_files_give_one_table(tmp_path: Path) -> None:
             assert names[0] == names[1]
 
 
+@pytest.mark.parametrize("lora", [False, True])
+def test_gpt2_gives_the_papers_counts_for_every_matrix(lora: bool, tmp_path: Path) -> None:
+    base = pico_model("gpt2")
+    generator = torch.Generator().manual_seed(3)
+    if lora:
+        tuned = get_peft_model(
+            copy.deepcopy(base), LoraConfig(r=2, target_modules=["c_attn", "c_fc", "c_proj"], fan_in_fan_out=True)
+        )
+        randomise_adapter(tuned)
+        tuned.save_pretrained(tmp_path / "tuned")
+        after = tuned.merge_and_unload().state_dict()
+    else:
+        tuned = copy.deepcopy(base)
+        with torch.no_grad():
+            for parameter in tuned.parameters():
+                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+        tuned.save_pretrained(tmp_path / "tuned")
+        after = tuned.state_dict()
+    base.save_pretrained(tmp_path / "base")
+    expected = {}
+    for name, W0 in base.state_dict().items():  # stored (in, out)
+        key = name.removesuffix(".weight")
+        if name.endswith("c_attn.weight"):
+            for part, a, b in zip("qkv", W0.chunk(3, dim=1), after[name].chunk(3, dim=1), strict=True):
+                expected[f"{key}[{part}]"] = paper_max_cosines(a.T, b.T)
+        elif name.endswith(("c_fc.weight", "c_proj.weight")):
+            expected[key] = paper_max_cosines(W0.T, after[name].T)
+    table = compare(tmp_path / "base", tmp_path / "tuned").matrices
+    assert set(table["name"]) == set(expected)
+    for name, cosines in zip(table["name"], table["max_cosine"], strict=True):
+        for epsilon in np.arange(0.1, 0.91, 0.1):
+            assert sum(c < epsilon for c in cosines) == int((expected[name] < epsilon).sum()), (name, epsilon)
+    assert 0 < sum(table["num_intruders"]) < 10 * len(table)
+
+
 def test_many_tuned_equal_one_at_a_time() -> None:
     base = pico_state()
     tuned = [tuned_state(base, rank=r, seed=r) for r in (1, 2, 3)]
