@@ -44,8 +44,7 @@ class Commands(click.Group):
         except (spectra.SpectraError, OSError) as error:
             click.echo(f"spectra: error: {error}", err=True)
             sys.exit(2)
-        except Exception:
-            # Python's own exit code 1 would say that a gate was not met.
+        except Exception:  # a bug: Python's own exit code 1 would say that a gate was not met
             click.echo(traceback.format_exc(), err=True)
             sys.exit(3)
 
