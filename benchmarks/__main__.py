@@ -49,10 +49,10 @@ def ours(base: dict[str, torch.Tensor], tuned: list[dict[str, torch.Tensor]]) ->
     return [result.num_intruders for result in spectra.compare(base, tuned)]
 
 
-def seconds(function: Callable[[], list[int]]) -> tuple[float, list[int]]:
+def seconds(function: Callable[..., list[int]], *arguments: object) -> tuple[float, list[int]]:
     """Wall time of one call, and what it gave."""
     started = time.perf_counter()
-    found = function()
+    found = function(*arguments)
     return time.perf_counter() - started, found
 
 
@@ -71,7 +71,7 @@ def main() -> None:
         tuned = [{n: W0 + update(W0, 8, generator) for n, W0 in base.items()} for _ in range(checkpoints)]
         times: list[tuple[float, float]] = []
         for _ in range(ROUNDS + 1):
-            (theirs, expected), (mine, found) = seconds(lambda: peer(base, tuned)), seconds(lambda: ours(base, tuned))  # noqa: B023 - called at once
+            (theirs, expected), (mine, found) = seconds(peer, base, tuned), seconds(ours, base, tuned)
             assert found == expected, f"{work}: {found} intruders, the paper's procedure finds {expected}"
             times.append((theirs, mine))
         ratios = sorted(theirs / mine for theirs, mine in times[1:])  # the first round warms up

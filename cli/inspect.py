@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .options import deliver, output, resolve_format
-from .tables import matrices_text
+from .tables import matrices_text, skipped_text
 
 
 @click.command("inspect")
@@ -49,4 +49,6 @@ def command(checkpoint: str, format_: str | None, output: Path | None, quiet: bo
             header = "| " + " | ".join(frame) + " |\n|" + "---|" * frame.shape[1] + "\n"
             body = "".join("| " + " | ".join(map(str, row)) + " |\n" for row in frame.itertuples(index=False))
             content = (header + body).encode()
+    if format_ not in ("table", "json") and not quiet:  # those hold it themselves
+        click.echo(f"spectra: {skipped_text(left_out)}", err=True)
     deliver(content, output)

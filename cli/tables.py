@@ -45,7 +45,7 @@ def matrices_text(label: str, kind: str, rows: Sequence[dict[str, Any]], skipped
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
     console.print(table)
     console.print(
-        f"\n{len(rows)} matrices, {sum(r['rows'] * r['cols'] for r in rows):,} entries; {_skipped(skipped)}",
+        f"\n{len(rows)} matrices, {sum(r['rows'] * r['cols'] for r in rows):,} entries; {skipped_text(skipped)}",
         highlight=False,
     )
     return _text(console)
@@ -148,10 +148,10 @@ def _remarks(result: Any, stack: str) -> list[str]:
     matched = f"{result.provenance['matched']} matrices matched" + (
         f" without {' and '.join(dropped)}" if dropped else ""
     )
-    return [*lines, f"{matched}; {_skipped(result.skipped)}"]
+    return [*lines, f"{matched}; {skipped_text(result.skipped)}"]
 
 
-def _skipped(skipped: Any) -> str:
+def skipped_text(skipped: Any) -> str:
     """One clause: how many were skipped, by reason, with the first names of each."""
     if not len(skipped):
         return "none skipped."

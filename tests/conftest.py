@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,6 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Real models and text that lie beside a checkout on some machines; tests that need them skip elsewhere.
 DATA = Path(os.environ.get("SPECTRA_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+WORDS = [f"w{i}" for i in range(50)]
 
 
 @pytest.fixture
@@ -36,3 +40,21 @@ def decoder() -> str:
     if not directory.is_dir():
         pytest.skip(f"no decoder at {directory}; set SPECTRA_TEST_DATA")
     return str(directory)
+
+
+@pytest.fixture(scope="session")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Directories of pico models with a tokenizer, and a classification and a language task."""
+    from tests.oracles import pico_model, pico_tokenizer  # loads torch, which must find the settings above
+
+    root = tmp_path_factory.mktemp("pico")
+    for kind in ("bert", "gpt2", "llama"):
+        pico_model(kind).save_pretrained(root / kind)
+        pico_tokenizer(root / kind, WORDS)
+    rng = np.random.default_rng(0)
+    rows = [rng.choice(WORDS, size=6).tolist() for _ in range(120)]
+    with (root / "labelled.jsonl").open("w") as file:
+        for row in rows:
+            file.write(json.dumps({"sentence": " ".join(row), "label": int(row[0] < "w3")}) + "\n")
+    (root / "text.txt").write_text("\n\n".join(" ".join(row) for row in rows))
+    return {path.stem: path for path in root.iterdir()}

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
@@ -40,6 +43,28 @@ def test_planted_intruders_in_files_of_every_precision(tmp_path: Path, dtype: to
     for name, cosines in zip(result.matrices["name"], result.matrices["max_cosine"], strict=True):
         weight = f"{name}.weight"
         np.testing.assert_allclose(cosines, paper_max_cosines(base[weight], tuned[weight]), atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.sampled_from([(32, 32), (48, 24), (24, 48)]),
+    mixes=st.lists(st.sampled_from([1, 2, 8, 16]), min_size=1, max_size=4).filter(
+        lambda found: max(found) > 1 and sum(found) <= 24
+    ),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16]),
+    signs=st.tuples(st.sampled_from([-1, 1]), st.sampled_from([-1, 1])),
+    seed=st.integers(0, 9999),
+)
+def test_any_planted_intruders_survive_half_precision_files(
+    shape: tuple[int, int], mixes: list[int], dtype: torch.dtype, signs: tuple[int, int], seed: int
+) -> None:
+    W0, W, cosines = planted(np.random.default_rng(seed), *shape, mixes)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, matrix, sign in (("base", W0, signs[0]), ("tuned", W, signs[1])):
+            save_file({"layers.0.q.weight": (sign * matrix).to(dtype)}, Path(folder, f"{name}.safetensors"))
+        pair = Path(folder, "base.safetensors"), Path(folder, "tuned.safetensors")
+        # Between 0.35 (a mixture of eight) and 0.71 (of two) there is room for the rounding of the file.
+        assert compare(*pair).num_intruders == sum(c < 0.5 for c in cosines[:10])
 
 
 def test_the_measures_of_a_row(rng: np.random.Generator) -> None:

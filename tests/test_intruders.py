@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -83,9 +85,9 @@ def test_nearest_is_where_the_best_cosine_is(rng: np.random.Generator) -> None:
         ({"method": "guess"}, "method must be one of auto, exact"),
     ],
 )
-def test_refuses_options_in_a_sentence(options: dict[str, object], message: str) -> None:
+def test_refuses_options_in_a_sentence(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        examine(torch.eye(3), torch.eye(3), **options)  # type: ignore[arg-type]
+        examine(torch.eye(3), torch.eye(3), **options)
 
 
 def test_refuses_shapes_that_differ() -> None:

@@ -125,7 +125,7 @@ def _not_a_matrix(tensor_name: str, stored: Stored, tensors: Mapping[str, Stored
         kind = str(stored.dtype).removeprefix("torch.")
         if any(f"{name}{suffix}" in tensors for suffix in (".weight_scale", ".weight_scale_inv", ".weight.absmax")):
             return Skipped(name, f"quantized ({kind} with scales): dequantize it first", problem=True)
-        is_weight = tensor_name.endswith("weight")
+        is_weight = tensor_name.endswith(("weight", "_blocks"))  # MXFP4 keeps experts as blocks
         return Skipped(name, f"stored as {kind}, which is not a weight type spectra reads", problem=is_weight)
     return None
 

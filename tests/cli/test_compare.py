@@ -190,7 +190,36 @@ def _zero3(path: Path) -> str:
     return path.name
 
 
+def _cut_pt(path: Path) -> str:
+    torch.save(tuned_state(pico_state()), path)
+    path.write_bytes(path.read_bytes()[:-500])
+    return path.name
+
+
+def _huge_header(path: Path) -> str:
+    path.write_bytes((1 << 62).to_bytes(8, "little") + b"{}")
+    return path.name
+
+
+def _all_inf(path: Path) -> str:
+    save_file({n: torch.full_like(t, float("inf")) for n, t in pico_state().items()}, path)
+    return path.name
+
+
+def _index(folder: Path, shard: str) -> str:
+    folder.mkdir()
+    (folder / "model-1.safetensors").touch()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a.weight": shard}}))
+    return folder.name
+
+
 BAD = {
+    "truncated PyTorch file": (lambda p: _cut_pt(p / "cut.pt"), "cut.pt: not a readable PyTorch file"),
+    "a header of four exabytes": (lambda p: _huge_header(p / "h.safetensors"), "h.safetensors: not a readable safetensors file"),
+    "Inf everywhere": (lambda p: _all_inf(p / "inf.safetensors"), "NaN or Inf values here"),
+    "an index that leaves its folder": (lambda p: _index(p / "shards", "../base.safetensors"), "does not lie beside the index"),
+    "an index without its shard": (lambda p: _index(p / "shards", "model-2.safetensors"), "'model-2.safetensors' is missing"),
+    "an empty shard of an index": (lambda p: _index(p / "shards", "model-1.safetensors"), "model-1.safetensors: the file is empty"),
     "missing file": (lambda p: "nowhere.safetensors", "nowhere.safetensors: no such file or directory"),
     "a pickle that would run code": (lambda p: _code_in_a_pickle(p / "evil.pt"), "evil.pt: refused, because it holds Python objects"),
     "truncated": (lambda p: _cut(p / "cut.safetensors"), "cut.safetensors: not a readable safetensors file"),

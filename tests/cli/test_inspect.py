@@ -39,6 +39,12 @@ def test_formats(spectra: Spectra, format_: str) -> None:
         assert set(table["name"]) >= {"embed_tokens", "lm_head"}
 
 
+def test_a_flat_format_says_on_stderr_what_it_leaves_out(spectra: Spectra) -> None:
+    listing = ("inspect", "base.safetensors", "--format", "csv")
+    assert spectra(*listing).stderr == "spectra: 2 skipped: 2 not a matrix: 1-D (layers.0.norm, layers.1.norm).\n"
+    assert spectra(*listing, "--quiet").stderr == ""
+
+
 def test_bad_input(spectra: Spectra) -> None:
     result = spectra("inspect", "absent.pt")
     assert (result.exit_code, result.stdout) == (2, "")

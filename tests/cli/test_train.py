@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Spectra
-from tests.trainer.conftest import pico  # noqa: F401  # a fixture
 
 FAST = ("--max-steps", 2, "--batch-size", 4, "--max-length", 16)
 
 
-def test_train_then_compare(spectra: Spectra, pico: dict[str, Path]) -> None:  # noqa: F811
+def test_train_then_compare(spectra: Spectra, pico: dict[str, Path]) -> None:
     result = spectra(
         "train", "--base", pico["bert"], "--task", pico["labelled"], "--rank", 2, "--lr", 0.05, *FAST, "-o", "run"
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -79,12 +80,12 @@ def test_the_built_in_task_is_balanced_short_and_split() -> None:
         ({"eval": "EVAL"}, "label 7 is measured but never trained on"),
     ],
 )
-def test_mistakes_are_one_sentence(tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_mistakes_are_one_sentence(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     path = _write(tmp_path / "t.jsonl", ROWS)
     if change.get("eval") == "EVAL":
         change = {"eval": _write(tmp_path / "e.jsonl", ROWS.assign(label=7))}
     with pytest.raises(RecipeError, match=message) as caught:
-        load_task(Recipe(**{"base": "b", "task": path, **change}))  # type: ignore[arg-type]
+        load_task(Recipe(**{"base": "b", "task": path, **change}))
     assert "\n" not in str(caught.value)
 
 

@@ -121,6 +121,7 @@ def test_tied_weights_count_once() -> None:
         ({"q__weight": torch.zeros(0)}, "ZeRO-3 shard", True),
         ({"q__weight": torch.zeros(0, 4)}, "empty: shape", True),
         ({"q__weight": torch.zeros(4, 4, dtype=torch.int8)}, "stored as int8", True),
+        ({"mlp.experts.gate_up_proj_blocks": torch.zeros(2, 4, 4, dtype=torch.uint8)}, "stored as uint8", True),
         ({"position_ids": torch.zeros(1, 4, dtype=torch.int64)}, "stored as int64", False),
         (
             {"q__weight": torch.zeros(4, 4, dtype=torch.float8_e4m3fn), "q__weight_scale": torch.ones(1)},

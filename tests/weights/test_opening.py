@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -143,7 +145,7 @@ def test_meta_tensors_have_no_data() -> None:
         ),
     ],
 )
-def test_one_sentence_for_what_cannot_be_opened(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_one_sentence_for_what_cannot_be_opened(tmp_path: Path, make: Callable[[Path], Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
         open_checkpoint(make(tmp_path))
     assert "\n" not in str(caught.value)
