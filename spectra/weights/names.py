@@ -46,8 +46,8 @@ def is_default(name: str) -> bool:
 def align(base: Iterable[str], tuned: Iterable[str]) -> tuple[str, str]:
     """The leading parts to drop from each side so that the most names agree.
 
-    ``bert.encoder.…`` against ``encoder.…`` gives ``("bert.", "")``. Dropping nothing wins a tie, then the shorter
-    drop. Parts that hold a number are never dropped: layer 0 of one side is not the whole of the other.
+    ``bert.encoder.…`` against ``encoder.…`` gives ``("bert.", "")``. Dropping nothing wins a tie, then dropping
+    fewer parts. Parts that hold a number are never dropped: layer 0 of one side is not the whole of the other.
 
     Returns
     -------
@@ -60,22 +60,16 @@ def align(base: Iterable[str], tuned: Iterable[str]) -> tuple[str, str]:
         If two ways of dropping fit equally well and pair different tensors.
     """
     base, tuned = set(base), set(tuned)
+    met = {(b, t): _meeting(base, tuned, b, t) for b in _leading_parts(base) for t in _leading_parts(tuned)}
 
-    def score(prefixes: tuple[str, str]) -> tuple[int, int]:
-        agreeing = len({drop(n, prefixes[0]) for n in base} & {drop(n, prefixes[1]) for n in tuned})
-        return agreeing, -len(prefixes[0]) - len(prefixes[1])
+    def rank(prefixes: tuple[str, str]) -> tuple[int, int]:
+        return len(met[prefixes]), -sum(prefix.count(".") for prefix in prefixes)
 
-    pairs = [(b, t) for b in _leading_parts(base) for t in _leading_parts(tuned)]
-    best = max(pairs, key=score)
-    if score(best)[0]:
-        # Encoder and decoder of one model can both fit the bare names of one of them; that is not ours to guess.
-        rivals = [
-            p
-            for p in pairs
-            if score(p) == score(best) and p != best and _keeps(p, base, tuned) != _keeps(best, base, tuned)
-        ]
-        if rivals:
-            one, other = ("".join(pair) for pair in (best, rivals[0]))
+    best = max(met, key=rank)
+    # Encoder and decoder of one model can both fit the bare names of one of them; that is not ours to guess.
+    for rival in met:
+        if rank(rival) == rank(best) and met[rival] != met[best]:
+            one, other = ("".join(prefixes) for prefixes in (best, rival))
             raise PairingError(
                 f"the names fit without {one!r} as well as without {other!r}; pass checkpoints of the whole model, or "
                 "only the part that was tuned"
@@ -83,11 +77,10 @@ def align(base: Iterable[str], tuned: Iterable[str]) -> tuple[str, str]:
     return best
 
 
-def _keeps(prefixes: tuple[str, str], base: set[str], tuned: set[str]) -> frozenset[tuple[str, str]]:
-    """Which names of the two sides meet once the prefixes are dropped."""
-    by_short = {drop(name, prefixes[1]): name for name in sorted(tuned)}
-    met = ((name, by_short.get(drop(name, prefixes[0]))) for name in base)
-    return frozenset((name, other) for name, other in met if other is not None)
+def _meeting(base: set[str], tuned: set[str], base_prefix: str, tuned_prefix: str) -> frozenset[tuple[str, str]]:
+    """The names of the two sides that agree once the prefixes are dropped."""
+    by_short = {drop(name, tuned_prefix): name for name in sorted(tuned)}
+    return frozenset((name, by_short[short]) for name in base if (short := drop(name, base_prefix)) in by_short)
 
 
 def drop(name: str, prefix: str) -> str:

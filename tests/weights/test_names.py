@@ -64,6 +64,13 @@ def test_two_ways_that_pair_different_tensors_are_not_guessed_between() -> None:
         PairingError, match=r"fit without 'model\.(en|de)coder\.' as well as without 'model\.(en|de)coder\.'"
     ):
         align(base, layers)
+    with pytest.raises(PairingError, match="fit without"):  # also where one of the two is the longer word
+        align([f"{stack}.{name}" for stack in ("text_model", "vision_model") for name in layers], layers)
+    # Dropping less is no guess: the decoder could be dropped for the encoder, but need not be.
+    assert align(
+        [f"{stack}.{name}" for stack in ("encoder", "decoder") for name in layers],
+        [f"model.encoder.{n}" for n in layers],
+    ) == ("", "model.")
     # Something that only one of them has decides.
     assert align([*base, "model.encoder.conv.weight"], [*layers, "conv.weight"]) == ("model.encoder.", "")
 
