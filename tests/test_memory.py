@@ -53,5 +53,5 @@ def test_does_not_grow_with_the_number_of_shards(tmp_path: Path, suffix: str) ->
         _write(base, shards, suffix, shift=0.0)
         _write(tuned, shards, suffix, shift=0.5)
         peaks[shards] = _peak(base, tuned, 2 * shards)
-    # Ten more shards on both sides are 160 MB.
-    assert peaks[12] - peaks[2] < 16, peaks
+    # Ten more shards on both sides are 160 MB, of which 40 are read.
+    assert peaks[12] - peaks[2] < 14, peaks

@@ -6,7 +6,7 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,11 @@ def open_torch(path: Path) -> dict[str, Stored]:
     tensors = _state_dict(loaded, path)
     if not lazy:
         return {name: in_memory(tensor, f"{path}: {name}") for name, tensor in tensors.items()}
-    mapped = _Mapped(path, tensors)
     return {
         name: Stored(
             tuple(tensor.shape),
             tensor.dtype,
-            partial(mapped.read, name),
+            partial(_read, path, name),
             f"{path}: {name}",
             # With the path, as the next file may be mapped where this one was.
             (path, storage_key(tensor)),
@@ -101,3 +100,17 @@ class _Mapped:
         tensor = self.tensors[name] if index is None else self.tensors[name][index]
         self.bytes_read += tensor.numel() * tensor.element_size()
         return tensor
+
+
+# The base's and the tuned one's, however many shards there are.
+@lru_cache(maxsize=2)
+def _mapped(path: Path, mtime_ns: int, size: int) -> _Mapped:
+    return _Mapped(path, _state_dict(_load(path)[0], path))
+
+
+def _read(path: Path, name: str, index: int | None) -> Tensor:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read any more ({error.strerror})") from error
+    return _mapped(path, stat.st_mtime_ns, stat.st_size).read(name, index)
