@@ -34,7 +34,7 @@ def measured(runs: Path, method: str, rank: int, rate: float, seed: int) -> tupl
     """Accuracy, and intruders at 0.5 and 0.8."""
     name = f"{method}-r{rank}-{rate:g}-s{seed}"
     run = spectra.train(recipe_for(method, rank, rate, seed), runs / name)
-    result = spectra.compare(base_directory(), run.path)
+    result = spectra.compare(base_directory(), run.path, method="exact")
     found = run.metrics["accuracy"], result.count(0.5), result.count(0.8)
     print(
         f"{name}: accuracy {found[0]:.3f}, intruders {found[1]} at 0.5, {found[2]} at 0.8", file=sys.stderr, flush=True

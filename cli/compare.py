@@ -24,10 +24,11 @@ from .tables import comparison_text
 @click.option(
     "-e",
     "--epsilon",
-    default=0.5,
+    default=[0.5],
     show_default=True,
+    multiple=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Cosine below which a vector is an intruder.",
+    help="Cosine below which a vector is an intruder; repeatable, the first one is the verdict's.",
 )
 @click.option(
     "--side",
@@ -35,6 +36,20 @@ from .tables import comparison_text
     show_default=True,
     type=click.Choice(["left", "right", "both"]),
     help="Singular vectors of the output, the input, or both.",
+)
+@click.option(
+    "--method",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "exact", "certified"]),
+    help="exact: two full SVDs a matrix. certified: the same verdicts from bounds. auto: the faster.",
+)
+@click.option(
+    "--ranks",
+    default="exact",
+    show_default=True,
+    type=click.Choice(["exact", "estimated"]),
+    help="Effective rank of a full-rank update: from its singular values, or estimated with its standard error.",
 )
 @selection
 @click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …")
@@ -66,6 +81,7 @@ def command(
       spectra compare base.pt tuned.pt
       spectra compare base/ run-1/ run-2/ run-3/ -o result.json
       spectra compare base/ adapter/ --fail-over 0        # in CI
+      spectra compare base/ tuned/ -e 0.5 -e 0.3 -e 0.8
       spectra compare base/ tuned/ --include 'layers\\.0\\.' -k 50
     """
     format_ = resolve_format(format_, output)

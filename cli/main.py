@@ -18,6 +18,7 @@ COMMANDS = {
     "inspect": "What a checkpoint holds, as matrices.",
     "train": "Tune a model from a recipe.",
     "plot": "Draw a figure from saved results.",
+    "cache": "Decompositions kept on disk: info, clear.",
 }
 
 

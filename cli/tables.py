@@ -98,7 +98,7 @@ def _print_comparison(console: Console, result: Any) -> None:
 # Heading, a row's cell and the footer, the most telling first: a narrow terminal shows the first few.
 _COLUMNS: list[tuple[str, Any, Any]] = [
     ("intruders", lambda r: str(r["num_intruders"]), lambda t: str(int(t["num_intruders"].sum()))),
-    ("min cos", lambda r: f"{min(r['max_cosine']):.2f}", lambda t: f"{min(t['max_cosine'].map(min)):.2f}"),
+    ("min cos ≤", lambda r: f"{r['lowest_cosine']:.2f}", lambda t: f"{t['lowest_cosine'].min():.2f}"),
     ("eff rank", lambda r: f"{r['effective_rank']:.1f}", lambda t: f"{t['effective_rank'].mean():.1f}"),
     ("‖ΔW‖/‖W0‖", lambda r: f"{r['relative_delta']:.3f}", lambda t: f"{t['relative_delta'].mean():.3f}"),
     ("spike", lambda r: f"{r['spike_ratio']:.3f}", lambda t: f"{t['spike_ratio'].mean():.3f}"),
@@ -131,6 +131,8 @@ def _only_stack(table: Any) -> str:
 def _remarks(result: Any, stack: str) -> list[str]:
     table = result.matrices
     lines = [f"{result.summary()}."]
+    if len(result.epsilons) > 1:
+        lines.append("At ε = " + ", ".join(f"{e:g}: {result.count(e)}" for e in result.epsilons) + ".")
     if result.side == "both":
         lines.append(f"Right side: {int(table['num_intruders_right'].sum())} intruder dimensions.")
     low, high = table["null_intruder_rate"].min(), table["null_intruder_rate"].max()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .errors import RecipeError as RecipeError
     from .errors import ResultError as ResultError
     from .errors import SpectraError as SpectraError
-    from .intruders import Examined as Examined
+    from .examined import Examined as Examined
     from .intruders import examine as examine
     from .linalg import effective_rank as effective_rank
     from .linalg import random_direction_null as random_direction_null
@@ -45,7 +45,8 @@ _HOMES = {
         ".comparing": ("compare",),
         ".comparison": ("Comparison",),
         ".errors": ("CheckpointError", "PairingError", "RecipeError", "ResultError", "SpectraError"),
-        ".intruders": ("Examined", "examine"),
+        ".examined": ("Examined",),
+        ".intruders": ("examine",),
         ".linalg": ("effective_rank", "random_direction_null", "stable_rank"),
         ".plots": (
             "plot_count_by_epsilon",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import numpy as np
@@ -15,11 +17,12 @@ from torch import Tensor
 from ._version import __version__
 from .comparison import Comparison, matrices_frame, skipped_frame
 from .errors import CheckpointError, PairingError, SpectraError
+from .examined import BaseSide, Examined
 from .files import fingerprint
-from .intruders import BaseSide, Examined, check_options, method_for
-from .linalg import random_direction_null
-from .update import update_measures
-from .weights import Adapter, Checkpoint, Matrix, Pair, Pairing, Skipped, locate, open_checkpoint, pair
+from .intruders import check_options, method_for
+from .linalg import LowRank, random_direction_null
+from .update import Update
+from .weights import Adapter, Checkpoint, Pair, Pairing, Skipped, locate, open_checkpoint, pair
 from .weights.pairs import UNCHANGED
 
 if TYPE_CHECKING:
@@ -33,9 +36,10 @@ class _Options(TypedDict, total=False):
     """The keywords of `compare`, for type checkers."""
 
     k: int
-    epsilon: float
+    epsilon: float | Sequence[float]
     side: str
     method: str
+    ranks: str
     include: Iterable[str]
     exclude: Iterable[str]
     device: str
@@ -54,9 +58,10 @@ def compare(
     tuned: Any,
     *,
     k: int = 10,
-    epsilon: float = 0.5,
+    epsilon: float | Sequence[float] = 0.5,
     side: str = "left",
     method: str = "auto",
+    ranks: str = "exact",
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     device: str = "cpu",
@@ -73,10 +78,14 @@ def compare(
         Every form that `spectra.open_checkpoint` takes; a list or tuple of tuned ones gives a list.
     k : int
         How many leading singular vectors of each tuned matrix to examine.
-    epsilon : float
-        Vectors whose best absolute cosine with the base is below this are intruders.
+    epsilon : float or sequence of float
+        Vectors whose best absolute cosine with the base is below this are intruders. The counts are certain at each of
+        several; the first is the result's own.
     side : {"left", "right", "both"}
-    method : {"auto", "exact"}
+    method : {"auto", "exact", "certified"}
+        See `examine`. Every method gives the same verdicts; the exact one also every cosine.
+    ranks : {"exact", "estimated"}
+        The effective rank of a full-rank update from all its singular values, or estimated with its standard error.
     include, exclude : str or iterable of str
         Regular expressions on matrix names; without `include`, all but embeddings and heads.
     device : str
@@ -101,7 +110,7 @@ def compare(
     >>> compare({"layers.0.q.weight": W0}, {"layers.0.q.weight": W}, k=2).num_matrices
     1
     """
-    check_options(k=k, epsilon=epsilon, side=side, method=method)
+    epsilons = check_options(k=k, epsilon=epsilon, side=side, method=method, ranks=ranks)
     if dtype not in _DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
     _check_device(device)
@@ -113,8 +122,8 @@ def compare(
         raise PairingError("no tuned checkpoint to compare with the base; pass at least one")
     include, exclude = ((one,) if isinstance(one, str) else tuple(one) for one in (include, exclude))
     pairings = [pair(opened_base, other, include=include, exclude=exclude) for other in others]
-    options = {"k": k, "epsilon": epsilon, "side": side, "method": method}
-    tables = _measure(pairings, options, _DTYPES[dtype], device, progress)
+    options = _Measuring(k, epsilons, side, method, ranks, _DTYPES[dtype], device)
+    tables = _measure(pairings, options, progress)
     base_origin = _origin(opened_base)
     results = []
     for other, pairing, (rows, skipped) in zip(others, pairings, tables, strict=True):
@@ -126,9 +135,10 @@ def compare(
             "dropped_prefixes": {"base": pairing.dropped_prefixes[0], "tuned": pairing.dropped_prefixes[1]},
             "matched": len(pairing.pairs),
             "k": k,
-            "epsilon": epsilon,
+            "epsilons": list(epsilons),
             "side": side,
             "method": method,
+            "ranks": ranks,
             "include": list(include),
             "exclude": list(exclude),
             "dtype": dtype,
@@ -146,7 +156,7 @@ def compare(
                 opened_base.label,
                 other.label,
                 k,
-                epsilon,
+                epsilons[0],
                 side,
                 matrices_frame(_with_unique_modules(rows)),
                 skipped_frame([asdict(entry) for entry in skipped]),
@@ -164,53 +174,100 @@ def _check_device(device: str) -> None:
         raise SpectraError(f"device {device!r} cannot be used here ({reason}); try cpu") from error
 
 
+@dataclass(frozen=True)
+class _Measuring:
+    """What `compare` was asked for, beyond the checkpoints."""
+
+    k: int
+    epsilons: tuple[float, ...]
+    side: str
+    method: str
+    ranks: str
+    dtype: torch.dtype
+    device: str
+
+
+_Entry = tuple[int, Pair]
+
+
 def _measure(
-    pairings: Sequence[Pairing],
-    options: dict[str, Any],
-    dtype: torch.dtype,
-    device: str,
-    progress: Progress | None,
+    pairings: Sequence[Pairing], options: _Measuring, progress: Progress | None
 ) -> list[tuple[list[dict[str, Any]], list[Skipped]]]:
     """Rows and skipped entries of each tuned checkpoint; the base's side of a matrix is computed once for all."""
     tables: list[tuple[list[dict[str, Any]], list[Skipped]]] = [([], list(p.skipped)) for p in pairings]
     # What is read of the base can differ between tuned ones: rows shared, orientation and cut known from their config.
-    todo: dict[tuple[Matrix, int], list[tuple[int, Pair]]] = {}
+    todo: dict[Any, list[_Entry]] = {}
     for index, pairing in enumerate(pairings):
         for one in pairing.pairs:
             todo.setdefault((one.base, one.rows), []).append((index, one))
-    for done, ((matrix, _), entries) in enumerate(todo.items()):
-        name = matrix.name
-        if progress:
-            progress(done, len(todo), name)
-        W0 = entries[0][1].read_base(dtype=dtype, device=device)
-        bad = _num_nonfinite(W0)
-        side: BaseSide | None = None
-        for index, one in entries:
-            rows, skipped = tables[index]
-            W, factors = one.read_tuned(W0)
-            if bad or (broken := _num_nonfinite(W)):
-                where, count = ("base", bad) if bad else ("tuned checkpoint", broken)
-                skipped.append(Skipped(name, f"the {where} holds {count} NaN or Inf values here", problem=True))
-            elif torch.equal(W0, W):
-                skipped.append(Skipped(name, UNCHANGED))
-            else:
-                side = side or method_for(options["method"], W0)
-                examined = side.examine(W, options["k"], options["side"])
-                rows.append(_row(one, examined, options["epsilon"], W0, W, update_measures(W0, W, factors)))
+    pieces = _loaded(list(todo.values()), options)
+    if options.device != "cpu":  # there, reading and computing do not compete; here, it would cost a pair's memory
+        pieces = _read_ahead(pieces)
+    side: BaseSide | None = None
+    for done, first, (index, one), W0, tuned in pieces:
+        if first:
+            side = None
+            if progress:
+                progress(done, len(todo), one.name)
+        rows, skipped = tables[index]
+        update = Update(W0, tuned)
+        if reason := _broken(update, W0, tuned):
+            skipped.append(Skipped(one.name, reason, problem=True))
+        elif _unchanged(update, W0, tuned):
+            skipped.append(Skipped(one.name, UNCHANGED))
+        else:
+            side = side or method_for(options.method, W0, options.k)
+            examined = side.examine(update.W, options.k, options.side, options.epsilons, update.directions())
+            rows.append(_row(one, examined, options, update))
     if progress:
         progress(len(todo), len(todo), "")
     return tables
 
 
-def _num_nonfinite(matrix: Tensor) -> int:
-    return int((~torch.isfinite(matrix)).sum())
+_Piece = tuple[int, bool, _Entry, Tensor, Tensor | LowRank]
 
 
-def _row(
-    one: Pair, examined: list[Examined], epsilon: float, W0: Tensor, W: Tensor, update: dict[str, float]
-) -> dict[str, Any]:
+def _loaded(todo: Sequence[Sequence[_Entry]], options: _Measuring) -> Iterator[_Piece]:
+    """Number of the matrix, whether it is new, the entry, ``W0``, and ``W`` or the factors of ``ΔW``, one by one."""
+    for done, entries in enumerate(todo):
+        W0 = entries[0][1].read_base(dtype=options.dtype, device=options.device)
+        for position, entry in enumerate(entries):
+            yield done, position == 0, entry, W0, entry[1].read_tuned(W0)
+
+
+def _read_ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
+    """The same, each read while the one before is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = reader.submit(next, pieces, None)
+            yield piece
+
+
+def _broken(update: Update, W0: Tensor, tuned: Tensor | LowRank) -> str:
+    """Why a pair cannot be measured; empty where it can."""
+    # A norm that is finite has seen every entry, at a fraction of the cost of looking at each.
+    if math.isfinite(update.base_norm) and math.isfinite(update.norm()):
+        return ""
+    sides = [("base", [W0]), ("tuned checkpoint", [tuned] if isinstance(tuned, Tensor) else [tuned.B, tuned.A])]
+    for where, parts in sides:
+        if count := sum(int((~torch.isfinite(part)).sum()) for part in parts):
+            return f"the {where} holds {count} NaN or Inf values here"
+    return "its values are so large that their squares overflow; compare with dtype float64"
+
+
+def _unchanged(update: Update, W0: Tensor, tuned: Tensor | LowRank) -> bool:
+    if isinstance(tuned, LowRank):
+        return not float(update.directions().s[0])
+    # Looking at one row first spares most tuned matrices a pass.
+    return torch.equal(W0[:1], tuned[:1]) and torch.equal(W0, tuned)
+
+
+def _row(one: Pair, examined: list[Examined], options: _Measuring, update: Update) -> dict[str, Any]:
     _, layer, module = locate(one.name)
+    epsilon, W0 = options.epsilons[0], update.W0
     spectral_norm = float(examined[0].base_singular_values[0])
+    norm, measures = update.norm(), update.measures(options.ranks)
     row: dict[str, Any] = {"name": one.name, "layer": layer, "module": module, "rows": W0.shape[0], "cols": W0.shape[1]}
     for suffix, found in zip(("", "_right"), examined, strict=False):
         intruders = found.intruders(epsilon)
@@ -220,20 +277,22 @@ def _row(
             f"num_intruders{suffix}": len(intruders),
             f"intruders{suffix}": intruders,
             f"max_cosine{suffix}": found.max_cosine.tolist(),
+            f"max_cosine_lower{suffix}": found.lower.tolist(),
+            f"max_cosine_upper{suffix}": found.upper.tolist(),
             f"nearest{suffix}": found.nearest.tolist(),
             f"singular_values{suffix}": found.singular_values.tolist(),
             f"base_singular_values{suffix}": found.base_singular_values.tolist(),
             # Five digits: these are for a picture, and there are k² of them.
             f"cosines{suffix}": [[round(c, 5) for c in line] for line in found.cosines.tolist()],
-            f"intruder_energy_share{suffix}": energy / float(W.double().norm()) ** 2 if energy else 0.0,
-            f"intruder_delta_share{suffix}": energy / update["delta_norm"] ** 2 if energy else 0.0,
+            f"intruder_energy_share{suffix}": energy / norm**2 if energy else 0.0,
+            f"intruder_delta_share{suffix}": energy / measures["delta_norm"] ** 2 if energy else 0.0,
             f"null_cosine{suffix}": null.quantile(0.5),
             f"null_cosine_q99{suffix}": null.quantile(0.99),
             f"null_intruder_rate{suffix}": null.prob_below(epsilon),
         }
     return row | {
-        **update,
-        "spike_ratio": update["delta_spectral_norm"] / spectral_norm if spectral_norm else float("nan"),
+        **measures,
+        "spike_ratio": measures["delta_spectral_norm"] / spectral_norm if spectral_norm else float("nan"),
         "method": examined[0].method,
         "note": one.note,
     }

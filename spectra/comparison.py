@@ -13,7 +13,15 @@ import pandas as pd
 from .errors import ResultError
 
 # The columns of `Comparison.matrices` that hold one entry a vector; `_right` ones are there for side="both".
-VECTOR_COLUMNS = ("max_cosine", "nearest", "singular_values", "base_singular_values", "cosines")
+VECTOR_COLUMNS = (
+    "max_cosine",
+    "max_cosine_lower",
+    "max_cosine_upper",
+    "nearest",
+    "singular_values",
+    "base_singular_values",
+    "cosines",
+)
 
 
 @dataclass(frozen=True, eq=False)  # tables have no truth value to compare by
@@ -27,12 +35,13 @@ class Comparison:
     k : int
         How many leading singular vectors of each tuned matrix were examined.
     epsilon : float
-        The cosine below which a vector is an intruder.
+        The cosine below which a vector is an intruder; the first of several that were asked for.
     side : {"left", "right", "both"}
         With ``"both"``, the columns without suffix are about the left side (Definition 3.1), those ending in
         ``_right`` about the right one.
     matrices : DataFrame
-        One row a matrix, in the base's order.
+        One row a matrix, in the base's order. ``max_cosine`` is the best cosine found for each vector; the greatest
+        over **all** base vectors lies between ``max_cosine_lower`` and ``max_cosine_upper``.
     skipped : DataFrame
         Columns ``name``, ``reason`` and ``problem``: what was not compared, and whether that is by design or damage.
     provenance : dict
@@ -58,8 +67,17 @@ class Comparison:
         return int(self.matrices["num_intruders"].sum())
 
     @property
+    def epsilons(self) -> list[float]:
+        """Every epsilon at which the count is certain because it was asked for."""
+        return list(self.provenance.get("epsilons", [self.epsilon]))
+
+    @property
     def vectors(self) -> pd.DataFrame:
-        """One row an examined singular vector: name, side, index, singular_value, max_cosine, nearest, is_intruder."""
+        """One row an examined singular vector.
+
+        Columns name, side, index, max_cosine with its bounds, nearest (-1 where not determined), singular_value,
+        base_singular_value, is_intruder.
+        """
         frames = [
             _vectors(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices
         ]
@@ -67,7 +85,7 @@ class Comparison:
         for frame, side in zip(frames, sides, strict=True):
             frame.insert(1, "side", side)
         found = pd.concat(frames, ignore_index=True)
-        found["is_intruder"] = found["max_cosine"] < self.epsilon
+        found["is_intruder"] = found["max_cosine_upper"] < self.epsilon
         return found
 
     def count(self, epsilon: float | None = None, *, k: int | None = None) -> int:
@@ -76,12 +94,32 @@ class Comparison:
         Raises
         ------
         ResultError
+            If `k` is more than were examined, or a vector's bounds have `epsilon` between them.
+        """
+        limit = self.epsilon if epsilon is None else epsilon
+        least, most = self.count_bounds(limit, k=k)
+        if least != most:
+            raise ResultError(
+                f"between {least} and {most} intruders at epsilon {limit:g}, which this result was not asked for; "
+                f"compare again with epsilon {limit:g} added, or with method exact"
+            )
+        return least
+
+    def count_bounds(self, epsilon: float, *, k: int | None = None) -> tuple[int, int]:
+        """The least and the greatest number of intruders at any `epsilon`; equal wherever the bounds decide.
+
+        Raises
+        ------
+        ResultError
             If `k` is more than were examined.
         """
         if k is not None and not 0 <= k <= self.k:
             raise ResultError(f"this result holds the {self.k} leading vectors, not {k}; compare again with k={k}")
-        limit = self.epsilon if epsilon is None else epsilon
-        return sum(sum(c < limit for c in cosines[:k]) for cosines in self.matrices["max_cosine"])
+        least, most = (
+            sum(sum(c < epsilon for c in cosines[:k]) for cosines in self.matrices[f"max_cosine_{bound}"])
+            for bound in ("upper", "lower")
+        )
+        return least, most
 
     def matrix(self, name: str) -> pd.Series:
         """The row of one matrix, by its name or by any part that only it has.
@@ -131,18 +169,20 @@ class Comparison:
         )
 
     def worst_first(self) -> pd.DataFrame:
-        """`matrices`, most intruders first; among equals the least familiar leading vector first."""
-        lowest = self.matrices["max_cosine"].map(min)
-        order = self.matrices.assign(_lowest=lowest).sort_values(
-            ["num_intruders", "_lowest"], ascending=[False, True], kind="stable"
+        """`matrices`, most intruders first, among equals the least familiar leading vector first.
+
+        Its ``max_cosine_upper`` is there as ``lowest_cosine``: some vector's best cosine is at most this.
+        """
+        lowest = self.matrices["max_cosine_upper"].map(min)
+        return self.matrices.assign(lowest_cosine=lowest).sort_values(
+            ["num_intruders", "lowest_cosine"], ascending=[False, True], kind="stable"
         )
-        return order.drop(columns="_lowest")
 
     def __repr__(self) -> str:
         return f"<Comparison of {self.tuned} with {self.base}: {self.summary()}>"
 
     def _repr_html_(self) -> str:
-        shown = self.worst_first().assign(lowest_cosine=lambda t: t["max_cosine"].map(min))
+        shown = self.worst_first()
         columns = ["name", "rows", "cols", "num_intruders", "lowest_cosine", "effective_rank", "stable_rank"]
         columns += ["relative_delta", "spike_ratio", "intruder_energy_share"]
         table = shown[columns].to_html(index=False, max_rows=30, float_format=lambda v: f"{v:.3g}", border=0)
@@ -153,6 +193,11 @@ class Comparison:
 def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The `matrices` table from its rows, with the same types whether measured now or read back."""
     frame = pd.DataFrame(list(rows))
+    for suffix in ("", "_right"):
+        if f"max_cosine{suffix}" in frame:
+            for bound in ("lower", "upper"):  # results from before there were bounds are exact
+                if (column := f"max_cosine_{bound}{suffix}") not in frame:
+                    frame[column] = frame[f"max_cosine{suffix}"]
     counts = [c for c in frame if c in ("rows", "cols") or c.startswith("num_intruders")]
     floats = [c for c in frame if frame[c].dtype != object and c not in counts and c != "layer"]
     texts = [c for c in ("name", "module", "method", "note") if c in frame]
@@ -173,5 +218,6 @@ def _vectors(matrices: pd.DataFrame, suffix: str) -> pd.DataFrame:
     long = matrices[["name", *columns]].rename(columns=columns).explode(list(columns.values()), ignore_index=True)
     long = long.rename(columns={"singular_values": "singular_value", "base_singular_values": "base_singular_value"})
     long.insert(1, "index", long.groupby("name", sort=False).cumcount())
-    kinds = {"max_cosine": float, "singular_value": float, "base_singular_value": float, "nearest": int}
+    cosines = dict.fromkeys(("max_cosine", "max_cosine_lower", "max_cosine_upper"), float)
+    kinds = cosines | {"singular_value": float, "base_singular_value": float, "nearest": int}
     return long.astype(kinds)

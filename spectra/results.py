@@ -47,7 +47,7 @@ def to_markdown(results: Sequence[Comparison]) -> bytes:
     columns = ["name", "num_intruders", "lowest_cosine", "effective_rank", "relative_delta", "spike_ratio"]
     lines = []
     for result in results:
-        table = result.worst_first().assign(lowest_cosine=lambda t: t["max_cosine"].map(min))[columns]
+        table = result.worst_first()[columns]
         lines += [f"**{result.tuned}** against **{result.base}**: {result.summary()}.", ""]
         lines += ["| " + " | ".join(columns) + " |", "|:--" + "|--:" * (len(columns) - 1) + "|"]
         for row in table.itertuples(index=False):
@@ -110,6 +110,7 @@ def _document(result: Comparison) -> dict[str, Any]:
         "epsilon": result.epsilon,
         "side": result.side,
         "num_intruders": result.num_intruders,
+        "counts": {f"{epsilon:g}": result.count(epsilon) for epsilon in result.epsilons},
         "num_matrices": result.num_matrices,
         "matrices": _records(result.matrices),
         "skipped": _records(result.skipped),

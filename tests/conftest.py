@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+# Whatever is decomposed in a test stays out of the user's own cache.
+os.environ["SPECTRA_CACHE"] = tempfile.mkdtemp(prefix="spectra-cache-")
+atexit.register(shutil.rmtree, os.environ["SPECTRA_CACHE"], ignore_errors=True)
 # Nothing in the tests may ask a hub; what loads from one is tested on directories in its format.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Small matrices: one thread a worker is faster than workers that compete for cores. Set before torch is loaded.

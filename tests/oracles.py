@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,43 @@ def planted(
     cosines += [1.0] * (p - start)
     W = (U * s) @ mixed.T if right else (mixed * s) @ Vh
     return torch.from_numpy((U * s) @ Vh).float(), torch.from_numpy(W).float(), cosines
+
+
+# Spectra that iterations and bounds meet, each a function of a generator and the number of values.
+SPECTRA: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "flat": lambda rng, p: np.linspace(1.0, 0.5, p),
+    "normal": lambda rng, p: np.linalg.svd(rng.standard_normal((p, p)) / p**0.5, compute_uv=False),
+    "pretrained": lambda rng, p: 1 / (1 + 8 * np.arange(p) / p) + 0.02 * rng.random(p),
+    "geometric": lambda rng, p: 0.9 ** np.arange(p),
+    "steep": lambda rng, p: 0.5 ** np.arange(p),
+    "repeated": lambda rng, p: np.repeat(np.linspace(2.0, 0.2, -(-p // 3)), 3)[:p],
+    "clustered": lambda rng, p: np.round(np.linspace(3.0, 0.3, p), 1) + 1e-6 * rng.random(p),
+    "outlier": lambda rng, p: np.r_[50.0, np.linspace(1.0, 0.3, p - 1)],
+    "rank deficient": lambda rng, p: np.r_[np.linspace(2.0, 1.0, p - p // 3), np.zeros(p // 3)],
+}
+
+
+def with_intruders(
+    rng: np.random.Generator, m: int, n: int, s: np.ndarray, cosines: list[float], *, other: int = 0
+) -> tuple[Tensor, Tensor]:
+    """``W0`` with the spectrum `s`, and ``W`` whose leading left vectors have the given cosines with base vectors.
+
+    Vector ``j`` is ``c x_i + √(1 − c²) g``, ``i = j + other``, ``g`` a random direction in the rest of the space, so
+    that ``c`` is its best cosine unless ``g`` happens to hold a larger one.
+    """
+    U, s, Vh = with_spectrum(rng, m, n, np.sort(s)[::-1])
+    k = len(cosines)
+    leading = U[:, other : other + k] * np.asarray(cosines)
+    free = rng.standard_normal((m, k))
+    free -= U[:, other : other + k] @ (U[:, other : other + k].T @ free)
+    free = np.linalg.qr(free)[0]
+    mixed = leading + free * np.sqrt(1 - np.asarray(cosines) ** 2)
+    values = s[0] * np.linspace(2.0, 1.3, k)
+    spikes = (mixed * values) @ orthogonal(rng, n)[:, :k].T
+    # What the base has outside the new directions stays as it was, below them.
+    rest = (U * s) @ Vh
+    rest -= mixed @ (mixed.T @ rest)
+    return torch.from_numpy((U * s) @ Vh).float(), torch.from_numpy(spikes + 0.6 * rest).float()
 
 
 def paper_max_cosines(W0: Tensor, W: Tensor, k: int = 10) -> Tensor:

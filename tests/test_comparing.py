@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,14 +188,28 @@ def test_many_tuned_equal_one_at_a_time() -> None:
 
 
 def test_the_base_is_decomposed_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    import spectra.intruders
+    import spectra.certified
+    import spectra.exact
 
-    calls = []
-    real = spectra.intruders.svd
-    monkeypatch.setattr(spectra.intruders, "svd", lambda matrix: calls.append(1) or real(matrix))
-    base = pico_state()
-    compare(base, [tuned_state(base, seed=s) for s in range(3)])
-    assert len(calls) == 4 * (1 + 3)  # four matrices: the base once, three tuned
+    calls = {"exact": 0, "certified": 0}
+    full, part = spectra.exact.cached_svd, spectra.certified.leading
+
+    def counted(name: str, real: Any) -> Any:
+        def call(matrix: Any, *arguments: Any, **options: Any) -> Any:
+            calls[name] += any(
+                matrix.data_ptr() == one.data_ptr() for one in base.values() if hasattr(matrix, "data_ptr")
+            )
+            return real(matrix, *arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(spectra.exact, "cached_svd", counted("exact", full))
+    monkeypatch.setattr(spectra.certified, "leading", counted("certified", part))
+    base = pico_state(width=128)  # four matrices
+    tuned = [tuned_state(base, seed=s) for s in range(3)]
+    for method in calls:
+        compare(base, tuned, k=4, method=method)
+        assert calls[method] == 4
 
 
 def test_what_did_not_change_is_skipped_not_counted() -> None:

@@ -62,7 +62,7 @@ def test_json_has_the_documented_keys(tmp_path: Path, results: list[Comparison])
     results[0].write(tmp_path / "r.json")
     document = json.loads((tmp_path / "r.json").read_text())
     assert list(document) == [
-        "schema_version", "base", "tuned", "k", "epsilon", "side", "num_intruders", "num_matrices", "matrices", "skipped", "provenance",
+        "schema_version", "base", "tuned", "k", "epsilon", "side", "num_intruders", "counts", "num_matrices", "matrices", "skipped", "provenance",
     ]  # fmt: skip
     wanted = {"name", "rows", "cols", "num_intruders", "intruders", "max_cosine", "singular_values", "effective_rank"}
     wanted |= {"stable_rank", "delta_norm", "relative_delta"}

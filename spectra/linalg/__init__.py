@@ -1,22 +1,47 @@
-"""Tensors in, tensors out: singular value decompositions, cosines, ranks, low-rank updates, the random-direction null.
+"""Tensors in, tensors out: decompositions in full and in part, bounds on cosines, ranks, the random-direction null.
 
 Matrices are ``(out, in)``; decompositions are ``U, s, Vh`` with ``W == (U * s) @ Vh`` and ``s`` descending.
 """
 
+from .atoms import atom_bounds
 from .cosines import absolute_cosines
-from .low_rank import LowRank
+from .leading import BLOCK, Leading, leading, num_leading, rounding
+from .low_rank import LowRank, Tuned, Updated
+from .matching import Match, match
 from .null import RandomDirectionNull, random_direction_null
+from .operators import Difference, Operator, times
+from .positive import least_singular_value
+from .quadrature import Estimate, estimated_effective_rank
 from .ranks import effective_rank, stable_rank
+from .sketch import remainder_norm, sketch
 from .svd import SVD, singular_values, svd
 
 __all__ = [
+    "BLOCK",
     "SVD",
+    "Difference",
+    "Estimate",
+    "Leading",
     "LowRank",
+    "Match",
+    "Operator",
     "RandomDirectionNull",
+    "Tuned",
+    "Updated",
     "absolute_cosines",
+    "atom_bounds",
     "effective_rank",
+    "estimated_effective_rank",
+    "leading",
+    "least_singular_value",
+    "match",
+    "num_leading",
     "random_direction_null",
+    "remainder_norm",
+    "rounding",
     "singular_values",
+    "sketch",
     "stable_rank",
     "svd",
+    "times",
 ]

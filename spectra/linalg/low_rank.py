@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from .svd import SVD, svd
 
 @dataclass(frozen=True)
 class LowRank:
-    """``ΔW = scale · B A``.
+    """``ΔW = scale · B A``; an operator like any other.
 
     Attributes
     ----------
@@ -34,6 +35,21 @@ class LowRank:
     def shape(self) -> tuple[int, int]:
         return self.B.shape[0], self.A.shape[1]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.B.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.B.device
+
+    @property
+    def mT(self) -> LowRank:  # noqa: N802 - as a tensor's
+        return LowRank(self.A.mT, self.B.mT, self.scale)
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return self.scale * (self.B @ (self.A @ other))
+
     def dense(self) -> Tensor:
         """``ΔW``, shape (m, n)."""
         return self.scale * (self.B @ self.A)
@@ -49,3 +65,51 @@ class LowRank:
         Q_A, R_A = torch.linalg.qr(self.A.to(dtype).mT)  # (n, min(n, r)), (min(n, r), r)
         core = svd(self.scale * (R_B @ R_A.mT))
         return SVD(Q_B @ core.U, core.s, core.Vh @ Q_A.mT, f"{core.driver} of factors")
+
+
+@dataclass(frozen=True)
+class Updated:
+    """``W = W0 + ΔW`` that is never formed: products with ``W0`` plus products with the factors.
+
+    Attributes
+    ----------
+    W0 : Tensor, shape (m, n)
+    update : LowRank, shape (m, n)
+    """
+
+    W0: Tensor
+    update: LowRank
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.W0.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.W0.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.W0.device
+
+    @property
+    def mT(self) -> Updated:  # noqa: N802 - as a tensor's
+        return Updated(self.W0.mT, self.update.mT)
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return self.W0 @ other + self.update @ other
+
+    def norm(self) -> float:
+        """``‖W‖_F``, from ``‖W0 + ΔW‖² = ‖W0‖² + 2 <W0, ΔW> + ‖ΔW‖²``."""
+        B, A, scale = self.update.B, self.update.A, self.update.scale
+        inner = scale * float(((self.W0.mT @ B) * A.mT).sum())
+        grown = scale**2 * float(((B.mT @ B) * (A @ A.mT)).sum())
+        return math.sqrt(max(0.0, float(torch.linalg.vector_norm(self.W0)) ** 2 + 2 * inner + grown))
+
+    def dense(self) -> Tensor:
+        """``W``, shape (m, n)."""
+        return self.W0 + self.update.dense()
+
+
+# A tuned matrix: as it is, or the base and factors.
+Tuned = Tensor | Updated

@@ -17,7 +17,8 @@ def plot_count_by_epsilon(
 ) -> Axes:
     """Draw the number of intruders against ε, one line a result; no new comparison is run.
 
-    The grey band is where a random direction would not even count: below the 99% point of its best cosine.
+    Where the bounds of a certified result leave the number open, a band stands for the line. The grey band is where a
+    random direction would not even count: below the 99% point of its best cosine.
 
     Parameters
     ----------
@@ -36,7 +37,10 @@ def plot_count_by_epsilon(
     chance = max(float(result.matrices["null_cosine_q99"].max()) for result in results)
     ax.axvspan(0, chance, color="0.9", label="chance (99%)")
     for result, label, style in zip(results, _labels(results, labels), line_styles(), strict=False):
-        ax.plot(grid, [result.count(e) for e in grid], label=label, markevery=5, **style)
+        points = np.union1d(grid, result.epsilons)
+        least, most = np.array([result.count_bounds(e) for e in points]).T
+        ax.plot(points, np.where(least == most, least, np.nan), label=label, markevery=5, **style)
+        ax.fill_between(points, least, most, color=style["color"], alpha=0.15, linewidth=0)
     ax.axvline(results[0].epsilon, color="gray", linewidth=0.8)
     ax.set_xlim(0, 1)
     ax.set_yscale("symlog", linthresh=1)  # from none to all: the first few matter as much as the last hundreds

@@ -72,21 +72,22 @@ class LoraUpdate:
         B = self.B.load(None).to(device=device, dtype=dtype).flatten(1)
         return LowRank(A.mT, B.mT, self.scale) if self.embedding else LowRank(B, A, self.scale)
 
-    def apply(self, W0: Tensor, parts: Rows | None) -> tuple[Tensor, LowRank | None]:
-        """``W`` for a base matrix (the rows `parts` of it), and ``ΔW``'s factors where it has any.
+    def apply(self, W0: Tensor, parts: Rows | None) -> Tensor | LowRank:
+        """``ΔW`` as factors for a base matrix (the rows `parts` of it); for DoRA, ``W``.
 
         DoRA rescales each row: ``W = m · (W0 + s·BA) / ‖W0 + s·BA‖`` (Liu et al., arXiv 2402.09353, eq. 5), so its
         ``ΔW`` is not of low rank.
         """
         whole = self.factors(dtype=W0.dtype, device=str(W0.device))
         update = LowRank(take_rows(whole.B, parts), whole.A, whole.scale)
-        W = W0 + update.dense()
         if self.magnitude is None:
-            return W, update
+            return update
+        W = W0 + update.dense()
         magnitude = self.magnitude.load(None).to(W0).flatten()
-        if self.embedding:
-            return W * (magnitude / W.norm(dim=0)), None
-        return W * (take_rows(magnitude[:, None], parts) / W.norm(dim=1, keepdim=True)), None
+        along = 0 if self.embedding else 1
+        wanted = magnitude[None] if self.embedding else take_rows(magnitude[:, None], parts)
+        W *= wanted / torch.linalg.vector_norm(W, dim=along, keepdim=True)
+        return W
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,11 @@ class Pair:
         """``W0``, shape (rows, cols)."""
         return self.base.read(dtype=dtype, device=device)[: self.rows]
 
-    def read_tuned(self, W0: Tensor) -> tuple[Tensor, LowRank | None]:
-        """``W`` in the precision and place of ``W0``, and ``ΔW`` as factors where it has any."""
+    def read_tuned(self, W0: Tensor) -> Tensor | LowRank:
+        """``W``, or ``ΔW`` as factors where it has any, in the precision and place of ``W0``."""
         if isinstance(self.tuned, LoraUpdate):
             return self.tuned.apply(W0, self.base.parts)
-        return self.tuned.read(dtype=W0.dtype, device=str(W0.device))[: self.rows], None
+        return self.tuned.read(dtype=W0.dtype, device=str(W0.device))[: self.rows]
 
 
 @dataclass(frozen=True)

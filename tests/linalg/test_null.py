@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, ks_2samp
 
 from spectra.linalg import random_direction_null
 
@@ -55,3 +55,15 @@ def test_blocks_give_a_sample_of_the_right_size() -> None:
 def test_refuses_an_impossible_basis(m: int, p: int) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         random_direction_null(m, p)
+
+
+def test_many_vectors_are_drawn_from_the_same_law_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for m, p in ((300, 300), (900, 300)):
+        random_direction_null.cache_clear()
+        monkeypatch.setattr("spectra.linalg.null._MANY", 10**6)
+        few = random_direction_null(m, p)
+        random_direction_null.cache_clear()
+        monkeypatch.setattr("spectra.linalg.null._MANY", 256)
+        many = random_direction_null(m, p)
+        assert ks_2samp(few.samples, many.samples).pvalue > 0.01
+    random_direction_null.cache_clear()

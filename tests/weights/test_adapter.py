@@ -13,6 +13,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from spectra import CheckpointError, PairingError, open_checkpoint
+from spectra.linalg import LowRank
 from spectra.weights import Adapter, pair
 from tests.oracles import pico_model, randomise_adapter
 
@@ -79,18 +80,17 @@ def test_gives_the_weights_that_peft_merges(case: str, where: str, tmp_path: Pat
     changed = 0
     for expected in merged.pairs:
         W0 = expected.read_base(dtype=torch.float32, device="cpu")
-        W, _ = expected.read_tuned(W0)
+        W = expected.read_tuned(W0)
         if torch.equal(W, W0):
             assert expected.name not in found
             continue
         changed += 1
-        ours, factors = found[expected.name].read_tuned(W0)
-        torch.testing.assert_close(ours, W, atol=2e-6, rtol=1e-5)
-        if factors is not None:
-            torch.testing.assert_close(W0 + factors.dense(), W, atol=2e-6, rtol=1e-5)
+        ours = found[expected.name].read_tuned(W0)
+        dense = W0 + ours.dense() if isinstance(ours, LowRank) else ours
+        torch.testing.assert_close(dense, W, atol=2e-6, rtol=1e-5)
     assert changed == len(found) > 0
-    low_rank = [p.read_tuned(p.read_base(dtype=torch.float32, device="cpu"))[1] for p in found.values()]
-    assert any(f is None for f in low_rank) == ("DoRA" in case or case == "saved modules")
+    read = [p.read_tuned(p.read_base(dtype=torch.float32, device="cpu")) for p in found.values()]
+    assert all(isinstance(one, LowRank) for one in read) == ("DoRA" not in case and case != "saved modules")
 
 
 def test_factors_of_a_fused_projection_are_cut_with_it() -> None:
@@ -110,9 +110,9 @@ def test_convolutions(tmp_path: Path) -> None:
     randomise_adapter(model)
     (found,) = pair(open_checkpoint(base), open_checkpoint(model)).pairs
     W0 = found.read_base(dtype=torch.float32, device="cpu")
-    W, factors = found.read_tuned(W0)
-    torch.testing.assert_close(W, model.merge_and_unload().conv.weight.flatten(1))
-    assert factors is not None
+    factors = found.read_tuned(W0)
+    assert isinstance(factors, LowRank)
+    torch.testing.assert_close(W0 + factors.dense(), model.merge_and_unload().conv.weight.flatten(1))
     assert factors.B.shape == (6, 2)
 
 
@@ -120,8 +120,8 @@ def test_a_merged_live_model_is_compared_as_it_stands() -> None:
     base, model = _tuned(*CASES["plain"])
     model.merge_adapter()
     found = {p.name: p for p in pair(open_checkpoint(base), open_checkpoint(model)).pairs}
-    W, factors = found["model.layers.0.self_attn.q_proj"].read_tuned(torch.zeros(1))
-    assert factors is None
+    W = found["model.layers.0.self_attn.q_proj"].read_tuned(torch.zeros(1))
+    assert isinstance(W, torch.Tensor)
     model.unmerge_adapter()
     torch.testing.assert_close(W, model.merge_and_unload().model.layers[0].self_attn.q_proj.weight)
 

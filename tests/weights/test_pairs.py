@@ -70,7 +70,7 @@ def test_a_grown_vocabulary_is_compared_on_the_shared_rows() -> None:
     assert one.rows == 20
     assert one.note == "first 20 rows of 20 and 23"
     W0 = one.read_base(dtype=torch.float32, device="cpu")
-    torch.testing.assert_close(one.read_tuned(W0)[0], W0 + 1)
+    torch.testing.assert_close(one.read_tuned(W0), W0 + 1)
 
 
 def test_other_shapes_that_differ_are_a_problem_and_the_rest_goes_on() -> None:
@@ -98,7 +98,7 @@ def test_two_names_that_become_one_are_not_lost(first: bool) -> None:
     wrapped = tuned_state(pico_state(prefix="model."))
     found = _pair(base, extra | wrapped if first else wrapped | extra)
     W0 = torch.zeros(1)
-    torch.testing.assert_close(found.pairs[1].read_tuned(W0)[0], wrapped["model.layers.0.mlp.up_proj.weight"])
+    torch.testing.assert_close(found.pairs[1].read_tuned(W0), wrapped["model.layers.0.mlp.up_proj.weight"])
     (clash,) = [s for s in found.skipped if s.problem]
     assert (clash.name, clash.reason) == ("layers.0.mlp.up_proj", "named like another matrix without its 'model.'")
 

@@ -1,0 +1,66 @@
+"""Golub–Kahan bidiagonalisation from many left start vectors at once, each with a Krylov space of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .operators import Operator, times
+
+
+def bidiagonalise(
+    A: Operator, starts: Tensor, steps: int, *, without: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, step by step, the bidiagonal coefficients of ``A`` seen from each of several left vectors.
+
+    For one start ``q_0``: ``Aᵀ q_{i-1} = α_i z_i + β_{i-1} z_{i-1}`` and ``A z_i = α_i q_{i-1} + β_i q_i`` with the
+    ``q`` orthonormal and the ``z`` orthonormal (Golub & Kahan 1965; Golub & Van Loan, 4th ed., section 10.4.1, started
+    on the left). Both are orthogonalised against all before them, twice: what is built on the coefficients (Bessel's
+    inequality, quadrature) needs that in floating point, not only in theory.
+
+    Parameters
+    ----------
+    A : (m, n) operator
+    starts : Tensor, shape (m, k), unit columns
+    steps : int
+        At most this many pairs.
+    without : Tensor, shape (m, c), optional
+        Orthonormal columns, orthogonal to the starts: then it is ``(I − XXᵀ) A`` that is bidiagonalised.
+
+    Yields
+    ------
+    alpha, beta : Tensor, shape (k,)
+        ``α_i`` and ``β_i``, ``i = 1, 2, …``. Where a space is exhausted they are at the level of rounding.
+    """
+    (m, n), k = A.shape, starts.shape[1]
+    Q = starts.new_empty(k, steps + 1, m)
+    Z = starts.new_empty(k, steps, n)
+    Q[:, 0] = starts.mT
+    previous = starts.new_zeros(k, n)
+    beta = starts.new_zeros(k)
+    tiny = torch.finfo(starts.dtype).tiny
+    for i in range(steps):
+        z = times(A.mT, Q[:, i].mT).mT - beta[:, None] * previous
+        z = _orthogonal(z, Z[:, :i])
+        alpha = torch.linalg.vector_norm(z, dim=1)
+        previous = Z[:, i] = z / alpha.clamp(min=tiny)[:, None]
+        q = times(A, previous.mT)
+        if without is not None:
+            q = torch.addmm(q, without, without.mT @ q, alpha=-1)
+        q = q.mT - alpha[:, None] * Q[:, i]
+        q = _orthogonal(q, Q[:, : i + 1])
+        beta = torch.linalg.vector_norm(q, dim=1)
+        Q[:, i + 1] = q / beta.clamp(min=tiny)[:, None]
+        yield alpha, beta
+
+
+def _orthogonal(vectors: Tensor, bases: Tensor) -> Tensor:
+    """``vectors`` (k, d) without their parts in the spans of ``bases`` (k, i, d), each with its own basis."""
+    if bases.shape[1] == 0:
+        return vectors
+    columns = vectors[:, :, None]
+    for _ in range(2):
+        columns = torch.baddbmm(columns, bases.mT, bases @ columns, alpha=-1)
+    return columns[:, :, 0]
