@@ -17,7 +17,7 @@ from spectra.linalg import LowRank, Updated
 from spectra.update import Update
 from tests.oracles import SPECTRA, with_intruders, with_spectrum
 
-# 10,000 take half an hour on two cores: SPECTRA_CASES=10000 pytest tests/test_certified.py
+# 10,000 take a quarter of an hour on two cores: SPECTRA_CASES=10000 pytest tests/test_certified.py
 CASES = int(os.environ.get("SPECTRA_CASES", "150"))
 EPSILONS = (0.3, 0.5, 0.8)
 # The bounds hold for the matrices; two decompositions in single precision may differ by this much.

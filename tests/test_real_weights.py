@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from spectra import Comparison, Recipe, compare, train
 from tests.oracles import paper_max_cosines
 
-EPSILONS = np.arange(0.1, 0.91, 0.1)
+EPSILONS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 # Far more than a sensible rate: a dozen steps have to move the weights as hundreds would.
 RATES = {"full": 2e-3, "lora": 3e-2}
 
@@ -31,11 +31,21 @@ def _reference(base: Path, tuned: Path) -> dict[str, torch.Tensor]:
 
 
 def _assert_same(result: Comparison, reference: dict[str, torch.Tensor]) -> None:
-    assert set(result.matrices["name"]) == set(reference)
-    for name, cosines in zip(result.matrices["name"], result.matrices["max_cosine"], strict=True):
-        np.testing.assert_allclose(cosines, reference[name], atol=1e-3, err_msg=name)
-        for epsilon in EPSILONS:
-            assert sum(c < epsilon for c in cosines) == int((reference[name] < epsilon).sum()), (name, epsilon)
+    table = result.matrices
+    assert set(table["name"]) == set(reference)
+    for name, lower, upper in zip(table["name"], table["max_cosine_lower"], table["max_cosine_upper"], strict=True):
+        cosines = reference[name].numpy()
+        assert (np.array(lower) <= cosines + 1e-3).all(), name
+        assert (cosines <= np.array(upper) + 1e-3).all(), name
+        for epsilon in result.epsilons:
+            assert sum(c < epsilon for c in upper) == int((cosines < epsilon).sum()), (name, epsilon)
+            assert sum(c < epsilon for c in lower) == int((cosines < epsilon).sum()), (name, epsilon)
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A decomposition found in the cache would decide everything."""
+    monkeypatch.setenv("SPECTRA_CACHE", str(tmp_path / "cache"))
 
 
 def _check(base: str, recipe: Recipe, tmp_path: Path, auto_class: str) -> None:
@@ -43,19 +53,27 @@ def _check(base: str, recipe: Recipe, tmp_path: Path, auto_class: str) -> None:
     import transformers
 
     run = train(recipe, tmp_path / recipe.method)
-    if recipe.method == "full":
-        _assert_same(compare(base, run.path), _reference(Path(base), run.path))
-        return
-    model = getattr(transformers, auto_class).from_pretrained(base)
-    merged = tmp_path / "merged"
-    peft.PeftModel.from_pretrained(model, run.path).merge_and_unload().save_pretrained(merged)
+    tuned, merged = [run.path], run.path
+    if recipe.method != "full":
+        model = getattr(transformers, auto_class).from_pretrained(base)
+        merged = tmp_path / "merged"
+        peft.PeftModel.from_pretrained(model, run.path).merge_and_unload().save_pretrained(merged)
+        tuned.append(merged)
     reference = _reference(Path(base), merged)
-    results = compare(base, [run.path, merged])
-    for result in results:
+    certified = compare(base, tuned, method="certified", epsilon=(0.5, 0.3, 0.8))
+    exact = compare(base, tuned, method="exact", epsilon=EPSILONS)
+    for result in (*exact, *certified):
         _assert_same(result, reference)
-    assert results[0].num_intruders == results[1].num_intruders > 0
+    for result in exact:
+        for found, cosines in zip(result.matrices["max_cosine"], reference.values(), strict=True):
+            np.testing.assert_allclose(found, cosines, atol=1e-3)
+    assert all((c.matrices["method"] == "certified").any() for c in certified)
+    if recipe.method == "full":
+        return
+    assert exact[0].count(0.5) == exact[1].count(0.5) == certified[0].num_intruders > 0
     columns = ["num_intruders", "effective_rank", "relative_delta", "intruder_energy_share"]
-    np.testing.assert_allclose(*(r.matrices[columns].astype(float) for r in results), rtol=5e-3, atol=1e-6)
+    one, two = (r.matrices[columns].astype(float) for r in exact)
+    np.testing.assert_allclose(one, two, rtol=5e-3, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -164,7 +164,8 @@ class _Christoffel:
         lowest = np.where(self.nodes > 0, self.nodes, np.inf).min(axis=1, keepdims=True)
         lowest = np.where(np.isfinite(lowest), lowest, above)
         points = above * (lowest / above) ** np.linspace(0, 1, 65)  # (k, 65)
-        w = self.last[:, None, :] / np.maximum(np.abs(self.nodes[:, None, :] - points[:, 1:-1, None]), _TINY)
+        near = 1e-13 * np.abs(self.nodes).max(axis=1)[:, None, None] + _TINY
+        w = self.last[:, None, :] / np.maximum(np.abs(self.nodes[:, None, :] - points[:, 1:-1, None]), near)
         inner = np.einsum("kpt,kt->kp", w, self.first) ** 2
         inner /= np.maximum(np.einsum("kpt,kpt->kp", w, w) + self.rest, _TINY)
         at_lowest = np.where(self.nodes == lowest, self.first**2, 0.0).sum(axis=1, keepdims=True)
