@@ -46,21 +46,22 @@ def bidiagonalise(
         z = _orthogonal(z, Z[:, :i])
         alpha = torch.linalg.vector_norm(z, dim=1)
         previous = Z[:, i] = z / alpha.clamp(min=tiny)[:, None]
-        q = times(A, previous.mT)
-        if without is not None:
-            q = torch.addmm(q, without, without.mT @ q, alpha=-1)
-        q = q.mT - alpha[:, None] * Q[:, i]
-        q = _orthogonal(q, Q[:, : i + 1])
+        q = times(A, previous.mT).mT - alpha[:, None] * Q[:, i]
+        q = _orthogonal(q, Q[:, : i + 1], without)
         beta = torch.linalg.vector_norm(q, dim=1)
         Q[:, i + 1] = q / beta.clamp(min=tiny)[:, None]
         yield alpha, beta
 
 
-def _orthogonal(vectors: Tensor, bases: Tensor) -> Tensor:
-    """``vectors`` (k, d) without their parts in the spans of ``bases`` (k, i, d), each with its own basis."""
-    if bases.shape[1] == 0:
-        return vectors
-    columns = vectors[:, :, None]
+def _orthogonal(vectors: Tensor, bases: Tensor, common: Tensor | None = None) -> Tensor:
+    """`vectors` (k, d) without their parts in the spans of `bases` (k, i, d), each its own, and of `common` (d, c).
+
+    Twice, and with the recurrence's own term gone before: what it would bring back of `common` grows from step to step.
+    """
     for _ in range(2):
-        columns = torch.baddbmm(columns, bases.mT, bases @ columns, alpha=-1)
-    return columns[:, :, 0]
+        if bases.shape[1]:
+            columns = vectors[:, :, None]
+            vectors = torch.baddbmm(columns, bases.mT, bases @ columns, alpha=-1)[:, :, 0]
+        if common is not None:
+            vectors = torch.addmm(vectors, vectors @ common, common.mT, alpha=-1)
+    return vectors
