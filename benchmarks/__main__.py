@@ -113,6 +113,16 @@ def rows(quick: bool) -> Iterator[Row]:
                 rounds=max(2, rounds // 2),
                 each=lambda seconds, first=first: max(1e-9, seconds - first) / 4,  # type: ignore[misc]
             )
+        W0 = pretrained(n, n, generator)
+        base, many = {"w.weight": W0}, max(10, n // 80)
+        tuned = [{"w.weight": W0 + lora(W0, 8, generator).dense()} for _ in range(4)] * (many // 4)
+        yield measured(
+            f"each of {len(tuned)} checkpoints of one {n}×{n} base, its one SVD shared out",
+            lambda base=base, tuned=tuned: paper(base, tuned[-1:]),  # type: ignore[misc]
+            lambda base=base, tuned=tuned: counts(base, tuned)[-1:],  # type: ignore[misc]
+            rounds=2,
+            each=lambda seconds, tuned=tuned: seconds / len(tuned),  # type: ignore[misc]
+        )
     base = dict(roberta(generator, 1 if quick else 12))
     tuned = [{name: W0 + lora(W0, 8, generator).dense() for name, W0 in base.items()}]
     yield measured(

@@ -40,9 +40,9 @@ class Certified:
     decide, the base is decomposed in full (once, and kept), and where that does not either, the tuned matrix is too.
     """
 
-    def __init__(self, W0: Tensor) -> None:
+    def __init__(self, W0: Tensor, base: SVD | None = None) -> None:
         self.W0 = W0
-        self._full: SVD | None = find_svd(W0)
+        self._full = base or find_svd(W0)
         self._known: Leading | None = None
         self._least: dict[str, float] = {}
 

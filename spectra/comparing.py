@@ -204,9 +204,10 @@ def _measure(
     if options.device != "cpu":  # there, reading and computing do not compete; here, it would cost a pair's memory
         pieces = _read_ahead(pieces)
     side: BaseSide | None = None
-    for done, first, (index, one), W0, tuned in pieces:
-        if first:
-            side = None
+    of_all = 0
+    for done, num_tuned, (index, one), W0, tuned in pieces:
+        if num_tuned:  # a matrix that was not there before
+            side, of_all = None, num_tuned
             if progress:
                 progress(done, len(todo), one.name)
         rows, skipped = tables[index]
@@ -216,7 +217,7 @@ def _measure(
         elif _unchanged(update, W0, tuned):
             skipped.append(Skipped(one.name, UNCHANGED))
         else:
-            side = side or method_for(options.method, W0, options.k)
+            side = side or method_for(options.method, W0, options.k, of_all)
             examined = side.examine(update.W, options.k, options.side, options.epsilons, update.directions())
             rows.append(_row(one, examined, options, update))
     if progress:
@@ -224,15 +225,15 @@ def _measure(
     return tables
 
 
-_Piece = tuple[int, bool, _Entry, Tensor, Tensor | LowRank]
+_Piece = tuple[int, int, _Entry, Tensor, Tensor | LowRank]
 
 
 def _loaded(todo: Sequence[Sequence[_Entry]], options: _Measuring) -> Iterator[_Piece]:
-    """Number of the matrix, whether it is new, the entry, ``W0``, and ``W`` or the factors of ``ΔW``, one by one."""
+    """One by one: number of the matrix, how many tuned it has (0 after the first), the entry, ``W0``, the tuned."""
     for done, entries in enumerate(todo):
         W0 = entries[0][1].read_base(dtype=options.dtype, device=options.device)
         for position, entry in enumerate(entries):
-            yield done, position == 0, entry, W0, entry[1].read_tuned(W0)
+            yield done, 0 if position else len(entries), entry, W0, entry[1].read_tuned(W0)
 
 
 def _read_ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:

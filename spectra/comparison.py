@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .errors import ResultError
@@ -192,25 +193,34 @@ class Comparison:
 
 def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The `matrices` table from its rows, with the same types whether measured now or read back."""
-    frame = pd.DataFrame(list(rows))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
     for suffix in ("", "_right"):
-        if f"max_cosine{suffix}" in frame:
-            for bound in ("lower", "upper"):  # results from before there were bounds are exact
-                if (column := f"max_cosine_{bound}{suffix}") not in frame:
-                    frame[column] = frame[f"max_cosine{suffix}"]
-    counts = [c for c in frame if c in ("rows", "cols") or c.startswith("num_intruders")]
-    floats = [c for c in frame if frame[c].dtype != object and c not in counts and c != "layer"]
-    texts = [c for c in ("name", "module", "method", "note") if c in frame]
-    frame = frame.astype(dict.fromkeys(counts, "int64")).astype({"layer": "Int64"})
-    for column in texts:
-        frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
-    return frame.astype({c: "float64" for c in floats if c not in texts})
+        for bound in ("lower", "upper"):  # results from before there were bounds are exact
+            if f"max_cosine{suffix}" in columns:
+                columns.setdefault(f"max_cosine_{bound}{suffix}", columns[f"max_cosine{suffix}"])
+    # Column by column into its type at once: changing types afterwards takes longer than measuring a matrix.
+    return pd.DataFrame({name: _typed(name, cells) for name, cells in columns.items()})
+
+
+def _typed(name: str, cells: list[Any]) -> Any:
+    if name in ("rows", "cols") or name.startswith("num_intruders"):
+        return np.array(cells, dtype="int64")
+    if name == "layer":
+        return pd.array([None if cell is None or cell != cell else int(cell) for cell in cells], dtype="Int64")
+    if name in ("name", "module", "method", "note"):
+        return pd.Series([cell if isinstance(cell, str) else "" for cell in cells], dtype=object)
+    if any(isinstance(cell, list) for cell in cells):
+        return pd.Series(cells, dtype=object)
+    return np.array([np.nan if cell is None else cell for cell in cells], dtype="float64")
 
 
 def skipped_frame(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The `skipped` table from its entries."""
-    frame = pd.DataFrame(list(entries), columns=["name", "reason", "problem"])
-    return frame.astype({"name": object, "reason": object, "problem": bool})
+    kinds = {"name": object, "reason": object, "problem": bool}
+    return pd.DataFrame(
+        {name: pd.Series([entry[name] for entry in entries], dtype=kind) for name, kind in kinds.items()}
+    )
 
 
 def _vectors(matrices: pd.DataFrame, suffix: str) -> pd.DataFrame:

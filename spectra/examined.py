@@ -60,9 +60,9 @@ class Examined:
 
 
 class BaseSide(Protocol):
-    """What a method keeps of ``W0``, so that each further tuned matrix costs only its own work."""
+    """What a method keeps of ``W0``, or of its decomposition, so that each further tuned matrix costs only its own."""
 
-    def __init__(self, W0: Tensor) -> None: ...
+    def __init__(self, W0: Tensor, base: SVD | None = None) -> None: ...
 
     def examine(
         self, W: Tuned, k: int, side: str, epsilons: Sequence[float], near: SVD | None = None

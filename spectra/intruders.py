@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .cache import cached_svd
 from .certified import Certified
 from .exact import Exact
 from .examined import SIDES, BaseSide, Examined
@@ -15,16 +16,18 @@ from .update import RANKS, Update
 
 # A method is one class and one row. "auto" is resolved per matrix by `method_for`.
 METHODS: dict[str, type[BaseSide]] = {"exact": Exact, "certified": Certified}
-# Below this many rows two full decompositions cost no more than the bounds (measured on two CPU cores).
-_LEAST_ROWS = 320
+# Below this many rows two full decompositions cost no more than the bounds; and for so many tuned matrices per row of
+# the base, its decomposition costs no more than the bounds of all of them (both measured on two CPU cores).
+_LEAST_ROWS, _TUNED_PER_ROW = 320, 0.01
 
 
-def method_for(name: str, W0: Tensor, k: int) -> BaseSide:
+def method_for(name: str, W0: Tensor, k: int, num_tuned: int = 1) -> BaseSide:
     """The base side of `W0` under the method `name`; ``"auto"`` picks what is fastest for its shape and `k`."""
-    if name == "auto":
-        certified = min(W0.shape) >= _LEAST_ROWS and k <= num_leading(*W0.shape) // 4
-        name = "certified" if certified else "exact"
-    return METHODS[name](W0)
+    if name != "auto":
+        return METHODS[name](W0)
+    certified = min(W0.shape) >= _LEAST_ROWS and k <= num_leading(*W0.shape) // 4
+    base = cached_svd(W0) if certified and num_tuned >= _TUNED_PER_ROW * min(W0.shape) else None
+    return METHODS["certified" if certified else "exact"](W0, base)
 
 
 def examine(

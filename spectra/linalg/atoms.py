@@ -60,20 +60,20 @@ def atom_bounds(
     Yields
     ------
     Tensor, shape (k,), float64, on the CPU
-        After 4 pairs of products, and then whenever there are a quarter more. Ones, while any vector holds too much of
+        After 6 pairs of products, and then whenever there are a third more. Ones, while any vector holds too much of
         what has been seen so far to get below `enough`.
     """
     tall = A.shape[0] > A.shape[1]
     alphas: list[Tensor] = []
     betas: list[Tensor] = []
-    look = min(4, steps)
+    look = min(6, steps)
     for alpha, beta in bidiagonalise(A, starts, steps, without=without):
         alphas.append(alpha)
         betas.append(beta)
         if len(alphas) == look:
             a, b = (torch.stack(part, dim=1).double().cpu().numpy() for part in (alphas, betas))
             yield torch.from_numpy(_from_coefficients(a, b, enough.cpu().numpy(), least if tall else None))
-            look = min(steps, look + max(1, look // 4))
+            look = min(steps, look + look // 3)
 
 
 def _from_coefficients(alpha: Array, beta: Array, enough: Array, least: float | None) -> Array:
