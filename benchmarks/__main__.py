@@ -90,7 +90,7 @@ def counts(base: State, tuned: list[State], **options: str) -> list[int]:
 def rows(quick: bool) -> Iterator[Row]:
     """Every row of the table."""
     generator = torch.Generator().manual_seed(0)
-    sizes: list[tuple[int, int, float]] = [(768, 7, 15), (2048, 3, 0), (4096, 3, 30)]
+    sizes: list[tuple[int, int, float]] = [(768, 7, 15), (2048, 3, 0), (4096, 2, 30)]
     for n, rounds, goal in sizes[: 1 if quick else 3]:
         for kind in (pretrained, gaussian):
             W0 = kind(n, n, generator)

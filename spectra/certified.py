@@ -90,7 +90,7 @@ class Certified:
         rest = U
         for _ in range(2):
             rest = rest - found.basis @ (found.basis.mT @ rest)
-        norms = torch.linalg.vector_norm(rest, dim=0)
+        norms = torch.linalg.vector_norm(rest, dim=0).clamp(min=torch.finfo(rest.dtype).tiny)
         rest_upper = norms.double().cpu() + found.coupling + slack
 
         def undecided() -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -52,6 +53,7 @@ class Update:
         """The tuned weights, as an operator."""
         return Updated(self.W0, self._tuned) if isinstance(self._tuned, LowRank) else self._tuned
 
+    @cached_property
     def norm(self) -> float:
         """``‖W‖_F``."""
         W = self.W
@@ -96,7 +98,8 @@ class Update:
         for width in _WIDTHS:
             if width > max(_WIDTHS[0], min(delta.shape) // 6):
                 return None
-            found = self.directions() if width == _WIDTHS[0] else sketch(delta, width)
+            found = sketch(delta, width)
+            self._found = self._found or found
             if norm**2 - float((found.s.double() ** 2).sum()) <= 1e-5 * norm**2:
                 rest = remainder_norm(delta, found)
                 rank, error = effective_rank(found.s), _raised_by(rest, found.s, min(delta.shape))
@@ -104,11 +107,11 @@ class Update:
         return None
 
     def _estimated(self) -> dict[str, float]:
-        delta = self._difference()
+        delta = self._tensor() - self.W0
         if num_leading(*delta.shape) < 1 or (top := leading(delta, 1, angle=0.01)) is None:
             return self._exact()
         found = estimated_effective_rank(delta)
-        norm = float(torch.linalg.vector_norm(self._tensor() - self.W0))
+        norm = float(torch.linalg.vector_norm(delta))
         return self._row(top.s[:1], norm, found.value, found.standard_error)
 
     def _row(self, s: Tensor, norm: float, rank: float, error: float) -> dict[str, float]:

@@ -73,7 +73,7 @@ def test_an_estimate_is_within_its_standard_errors() -> None:
 def test_the_norm_of_an_unformed_matrix() -> None:
     W0, factors = _normal(30, 20), LowRank(_normal(30, 3, seed=1), _normal(3, 20, seed=2), 0.7)
     update = Update(W0, factors)
-    assert update.norm() == pytest.approx(float((W0 + factors.dense()).norm()), rel=1e-5)
+    assert update.norm == pytest.approx(float((W0 + factors.dense()).norm()), rel=1e-5)
     X = _normal(20, 5, seed=3)
     torch.testing.assert_close(update.W @ X, (W0 + factors.dense()) @ X, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(

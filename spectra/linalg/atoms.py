@@ -20,6 +20,7 @@ inequality needs orthonormal ``q_i`` in floating point, hence full reorthogonali
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -60,8 +61,8 @@ def atom_bounds(
     Yields
     ------
     Tensor, shape (k,), float64, on the CPU
-        After 6 pairs of products, and then whenever there are a third more. Ones, while any vector holds too much of
-        what has been seen so far to get below `enough`.
+        After 6 pairs of products, then after each, or, for a small matrix, when there are a third more. Ones, while any
+        vector holds too much of what has been seen so far to get below `enough`.
     """
     tall = A.shape[0] > A.shape[1]
     alphas: list[Tensor] = []
@@ -73,7 +74,8 @@ def atom_bounds(
         if len(alphas) == look:
             a, b = (torch.stack(part, dim=1).double().cpu().numpy() for part in (alphas, betas))
             yield torch.from_numpy(_from_coefficients(a, b, enough.cpu().numpy(), least if tall else None))
-            look = min(steps, look + look // 3)
+            # A look costs as much as a pair of products with a matrix of a million entries.
+            look = min(steps, look + (1 if math.prod(A.shape) > 1 << 21 else look // 3))
 
 
 def _from_coefficients(alpha: Array, beta: Array, enough: Array, least: float | None) -> Array:

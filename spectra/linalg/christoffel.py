@@ -81,7 +81,7 @@ def christoffel_peaks(
     first, last = (np.where(nodes < 0, 0.0, part) for part in (first, last))
     rest = np.zeros((k, 1)) if coupling is None else np.maximum(coupling, 1e-150)[:, None] ** -2
     f = _Christoffel(nodes, first, last, rest, divided=above is not None)
-    outside = apart + (f.masses().max(axis=1) if above is None else f.below_first(above))
+    outside = apart + ((f.first**2).max(axis=1) if above is None else f.below_first(above))
     if t == 1 or (nodes[:, -2] < 0).all():
         return np.asarray(outside)
     enough = enough - apart
@@ -115,10 +115,6 @@ class _Christoffel:
     last: Array
     rest: Array
     divided: bool
-
-    def masses(self) -> Array:
-        """Weights of the nodes, shape (k, t)."""
-        return self.first**2
 
     def on_intervals(self, cells: Indices, low: Array, high: Array) -> tuple[Array, Array]:
         """Bound on each interval of a cell, and the greater value at its ends; all of shape (k, I)."""
