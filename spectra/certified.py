@@ -24,9 +24,11 @@ from .linalg import (
     rounding,
 )
 
-# How near leading vectors are brought to those they stand for (sine of the angle). What the tuned ones miss widens
+# How near leading vectors of the base and of the tuned matrix are brought to those they stand for (sine of the angle),
+# at first and, where the bounds of some vector then lie close about epsilon, once more. What the tuned ones miss widens
 # every bound; what those of the base miss, only the lower one.
-_BASE_ANGLE, _TUNED_ANGLE = 0.01, 0.002
+_ANGLES = ((0.02, 0.01), (1e-3, 1e-3))
+_CLOSE = 0.1
 # Every bound is also widened by this many eps, for rounding in what it is made of and in the singular vectors of a
 # dense bulk that LAPACK returns (seen: 3e-5 at 768 rows in float32).
 _SLACK = 1000.0
@@ -36,28 +38,41 @@ class Certified:
     """Leading singular vectors by block Golub–Kahan iteration, and proofs that no base vector is near, or that one is.
 
     A vector ``u`` is not an intruder where its cosine with a leading base vector is at least epsilon, and is one where
-    the greatest cosine that any base vector can have with it, by `linalg.atom_bounds`, is less. Where the bounds do not
-    decide, the base is decomposed in full (once, and kept), and where that does not either, the tuned matrix is too.
+    the greatest cosine that any base vector can have with it, by `linalg.atom_bounds`, is less. Where the bounds lie
+    close about epsilon, the leading vectors are refined; where they still do not decide, the base is decomposed in full
+    (once, and kept), and where that does not either, the tuned matrix is too.
     """
 
     def __init__(self, W0: Tensor, base: SVD | None = None) -> None:
         self.W0 = W0
         self._full = base or find_svd(W0)
         self._known: Leading | None = None
+        self._angle = 1.0
         self._least: dict[str, float] = {}
 
     def examine(
         self, W: Tuned, k: int, side: str, epsilons: Sequence[float], near: SVD | None = None
     ) -> list[Examined]:
         k = min(k, *self.W0.shape)
-        if (known := self._leading(k)) and (tuned := self._tuned(W, k, known, near)):
-            for method in (self._from_bounds, self._from_full_base)[self._full is not None :]:
-                found = [method(one, known, tuned, k, epsilons) for one in SIDES[side]]
-                if not any(one.undecided(epsilon) for one in found for epsilon in epsilons):
-                    return found
+        for base_angle, tuned_angle in _ANGLES:
+            known = self._leading(k, base_angle)
+            tuned = self._tuned(W, k, known, near, tuned_angle) if known else None
+            if known is None or tuned is None:
+                break
+            method = self._from_full_base if self._full else self._from_bounds
+            found = [method(one, known, tuned, k, epsilons) for one in SIDES[side]]
+            gaps = _gaps(found, epsilons)
+            last = (base_angle, tuned_angle) == _ANGLES[-1]
+            if gaps and self._full is None and (last or min(gaps) > _CLOSE):
+                self._full = cached_svd(self.W0)
+                found = [self._from_full_base(one, known, tuned, k, epsilons) for one in SIDES[side]]
+                gaps = _gaps(found, epsilons)
+            if not gaps:
+                return found
+        self._full = self._full or cached_svd(self.W0)
         return Exact(self.W0, self._full).examine(W, k, side, epsilons)
 
-    def _leading(self, k: int) -> Leading | None:
+    def _leading(self, k: int, angle: float) -> Leading | None:
         """Leading triplets of the base; None for a small matrix, or where `k` reaches into the null space."""
         if k + 2 > num_leading(*self.W0.shape):
             return None
@@ -66,19 +81,21 @@ class Certified:
             noise = torch.full_like(s[:-1], rounding(self.W0.dtype) * float(s[0]))
             U, Vh = self._full.U[:, : k + BLOCK], self._full.Vh[: k + BLOCK]
             return Leading(U, s[:-1], Vh, noise, float(s[-1]), steps=0)
-        if self._known is None or len(self._known.s) < k:
-            self._known = leading(self.W0, k, angle=_BASE_ANGLE)
+        if self._known is None or len(self._known.s) < k or self._angle > angle:
+            right = self.W0.shape[0] >= self.W0.shape[1]  # the iteration runs on the shorter side
+            start = None if self._known is None else (self._known.Vh.mT if right else self._known.U)[:, : k + 2]
+            self._known, self._angle = leading(self.W0, k, angle=angle, start=start), angle
         return self._known
 
-    def _tuned(self, W: Tuned, k: int, known: Leading, near: SVD | None) -> Leading | None:
+    def _tuned(self, W: Tuned, k: int, known: Leading, near: SVD | None, angle: float) -> Leading | None:
         """Leading triplets of the tuned matrix, looked for among those of the base and of the update."""
-        right = W.shape[0] >= W.shape[1]  # the iteration runs on the shorter side
+        right = W.shape[0] >= W.shape[1]
         values, vectors = known.s.cpu(), known.Vh.mT if right else known.U
         if near is not None:
             values = torch.cat([values, near.s.double().cpu()])
             vectors = torch.cat([vectors, near.Vh.mT if right else near.U], dim=1)
         largest = values.topk(min(k + 2, len(values))).indices.to(vectors.device)
-        return leading(W, k, angle=_TUNED_ANGLE, start=vectors[:, largest])
+        return leading(W, k, angle=angle, start=vectors[:, largest])
 
     def _from_bounds(self, side: str, known: Leading, tuned: Leading, k: int, epsilons: Sequence[float]) -> Examined:
         """Bounds from the known base vectors, then from Lanczos on what they leave, until every vector is decided."""
@@ -128,7 +145,7 @@ class Certified:
 
     def _from_full_base(self, side: str, known: Leading, tuned: Leading, k: int, epsilons: Sequence[float]) -> Examined:
         """Cosines with every base vector; what is left to decide is how near the tuned vectors are to the true ones."""
-        self._full = self._full or cached_svd(self.W0)
+        assert self._full is not None  # the callers have seen to it
         basis, U = (self._full.U, tuned.U) if side == "left" else (self._full.Vh.mT, tuned.Vh.mT)
         cosines = absolute_cosines(basis, U[:, :k]).cpu()
         best, nearest = cosines.double().max(dim=0)
@@ -159,6 +176,11 @@ class Certified:
 
 def _slack(tuned: Leading) -> Tensor:
     return tuned.angles() + _SLACK * torch.finfo(tuned.U.dtype).eps
+
+
+def _gaps(found: Sequence[Examined], epsilons: Sequence[float]) -> list[float]:
+    """Distances between the bounds of every vector that is undecided at one of `epsilons`."""
+    return [float(one.upper[j] - one.lower[j]) for one in found for epsilon in epsilons for j in one.undecided(epsilon)]
 
 
 def _lowest_above(lower: Tensor, epsilons: Sequence[float]) -> Tensor:

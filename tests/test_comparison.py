@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from spectra import Comparison, ResultError, compare
@@ -51,3 +54,47 @@ def test_shows_itself(result: Comparison) -> None:
     assert "layers.0.self_attn.q_proj" in shown
     assert f"{result.num_intruders} intruder dimensions among 36" in shown
     assert result.summary() in repr(result)
+
+
+@pytest.fixture(scope="module")
+def certified() -> Comparison:
+    base = pico_state(layers=1, width=140)
+    return compare(base, tuned_state(base, scale=0.6, rank=2), k=4, epsilon=[0.5, 0.8], method="certified")
+
+
+def test_counts_are_certain_where_they_were_asked_for(certified: Comparison) -> None:
+    assert (certified.matrices["method"] == "certified").all()
+    base = pico_state(layers=1, width=140)
+    tuned = tuned_state(base, scale=0.6, rank=2)
+    cosines = [paper_max_cosines(base[n], tuned[n], 4) for n in base if "proj" in n]
+    assert certified.epsilons == [0.5, 0.8]
+    assert certified.epsilon == 0.5
+    for epsilon in certified.epsilons:
+        assert certified.count(epsilon) == sum(int((c < epsilon).sum()) for c in cosines)
+    for epsilon in (0.1, 0.2, 0.3, 0.4, 0.6, 0.9):
+        least, most = certified.count_bounds(epsilon)
+        assert least <= sum(int((c < epsilon).sum()) for c in cosines) <= most
+
+
+def test_a_count_that_the_bounds_leave_open_is_refused(certified: Comparison) -> None:
+    least, most = certified.count_bounds(0.2)
+    assert least < most
+    with pytest.raises(ResultError, match=f"between {least} and {most} intruders at epsilon 0.2.*compare again with"):
+        certified.count(0.2)
+
+
+def test_what_is_certain_survives_being_saved(certified: Comparison, tmp_path: Path) -> None:
+    for suffix in ("json", "csv", "parquet"):
+        certified.write(tmp_path / f"r.{suffix}")
+        again = Comparison.read(tmp_path / f"r.{suffix}")
+        assert again.count_bounds(0.2) == certified.count_bounds(0.2)
+        assert again.epsilons == certified.epsilons
+
+
+def test_results_from_before_there_were_bounds_are_exact(result: Comparison, tmp_path: Path) -> None:
+    result.write(tmp_path / "r.json")
+    document = json.loads((tmp_path / "r.json").read_text())
+    for row in document["matrices"]:
+        del row["max_cosine_lower"], row["max_cosine_upper"]
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    assert Comparison.read(tmp_path / "r.json").count(0.7) == result.count(0.7)

@@ -290,3 +290,49 @@ def test_files_are_whole_after_a_run(spectra: Spectra) -> None:
     after = load_file("tuned.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert sorted(p.name for p in Path().iterdir()) == ["base.safetensors", "r.json", "tuned.safetensors"]
+
+
+def test_several_thresholds_at_once(spectra: Spectra) -> None:
+    shown = spectra("compare", "base.safetensors", "tuned.safetensors", "-e", 0.5, "-e", 0.3).stdout
+    document = json.loads(
+        spectra("compare", "base.safetensors", "tuned.safetensors", "-e", 0.5, "-e", 0.3, "--format", "json").stdout
+    )
+    assert document["epsilon"] == 0.5
+    assert document["counts"]["0.5"] == document["num_intruders"]
+    assert f"At ε = 0.5: {document['counts']['0.5']}, 0.3: {document['counts']['0.3']}." in shown
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "certified"])
+def test_every_method_gives_the_same_verdict(spectra: Spectra, method: str) -> None:
+    base = pico_state(layers=1, width=140)
+    save_file(base, "wide.safetensors")
+    save_file(tuned_state(base, rank=2), "wide-tuned.safetensors")
+    arguments = (
+        "compare",
+        "wide.safetensors",
+        "wide-tuned.safetensors",
+        "-k",
+        4,
+        "--method",
+        method,
+        "--format",
+        "json",
+    )
+    document = json.loads(spectra(*arguments).stdout)
+    assert (
+        document["num_intruders"] == library.compare(base, tuned_state(base, rank=2), k=4, method="exact").num_intruders
+    )
+    assert {row["method"] for row in document["matrices"]} == {"certified" if method == "certified" else "exact"}
+
+
+def test_ranks_can_be_estimated(spectra: Spectra) -> None:
+    base = pico_state(layers=1, width=140)
+    save_file(base, "wide.safetensors")
+    save_file({name: W + 0.1 * W.flip(0) for name, W in base.items()}, "wide-tuned.safetensors")
+    rows = {}
+    for ranks in ("exact", "estimated"):
+        arguments = ("compare", "wide.safetensors", "wide-tuned.safetensors", "--ranks", ranks, "--format", "json")
+        (rows[ranks], *_) = json.loads(spectra(*arguments).stdout)["matrices"]
+    error = rows["estimated"]["effective_rank_error"]
+    assert error > rows["exact"]["effective_rank_error"] == 0
+    assert abs(rows["estimated"]["effective_rank"] - rows["exact"]["effective_rank"]) < 4 * error

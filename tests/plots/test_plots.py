@@ -109,3 +109,17 @@ def test_what_a_legend_calls_a_result(result: Comparison, tuned: str, label: str
     import dataclasses
 
     assert short_label(dataclasses.replace(result, tuned=tuned)) == label
+
+
+def test_a_band_stands_where_the_bounds_leave_the_count_open() -> None:
+    base = pico_state(layers=1, width=140)
+    result = compare(base, tuned_state(base, scale=0.6, rank=2), k=4, epsilon=[0.5, 0.8], method="certified")
+    ax = plot_count_by_epsilon(result)
+    (line,) = [one for one in ax.lines if len(one.get_xdata()) > 2]
+    drawn = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
+    for epsilon, count in drawn.items():
+        least, most = result.count_bounds(epsilon)
+        assert count == least == most if least == most else np.isnan(count)
+    assert drawn[0.5] == result.num_intruders
+    assert np.isnan(list(drawn.values())).any()
+    assert len(ax.collections) == 1
