@@ -126,6 +126,12 @@ def rows(quick: bool) -> Iterator[Row]:
             rounds=2,
             each=lambda seconds, tuned=tuned: seconds / len(tuned),  # type: ignore[misc]
         )
+    if torch.cuda.is_available():
+        W0 = pretrained(4096, 4096, generator)
+        on_gpu = {"w.weight": W0.cuda()}, [{"w.weight": (W0 + lora(W0, 8, generator).dense()).cuda()}]
+        yield measured(
+            "one 4096×4096 pretrained pair, CUDA", lambda: paper(*on_gpu), lambda: counts(*on_gpu, device="cuda")
+        )
     base = dict(roberta(generator, 1 if quick else 12))
     tuned = [{name: W0 + lora(W0, 8, generator).dense() for name, W0 in base.items()}]
     yield measured(
