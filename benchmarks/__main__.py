@@ -6,6 +6,7 @@ Peer and ours run in turn, several rounds; what is reported is the median ratio 
     python -m benchmarks              every row of the table, about ten minutes on two cores
     python -m benchmarks --quick      only those below 1,000 rows
     python -m benchmarks growth       time against size, and a figure
+    python -m benchmarks memory       peak memory of one pair of files
     python -m benchmarks streamed     a checkpoint of a 7-billion-parameter model's shapes from disk
     python -m benchmarks table        what was saved of these, as in BENCHMARKS.md
 """
@@ -190,6 +191,10 @@ def main(arguments: list[str]) -> None:
         from .streamed import streamed
 
         save("streamed", streamed(layers=int(arguments[1]) if len(arguments) > 1 else 32))
+    elif arguments[:1] == ["memory"]:
+        from .memory import memory
+
+        save("memory", memory())
     elif arguments[:1] == ["table"]:
         from .table import table
 

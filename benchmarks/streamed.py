@@ -34,6 +34,8 @@ def peak_mb():
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
+# Everything loaded, every buffer of the libraries made.
+compare({"w.weight": torch.randn(400, 400)}, {"w.weight": torch.randn(400, 400)}, epsilon=[0.5, 0.1])
 idle = peak_mb()
 started = time.perf_counter()
 result = spectra.compare(sys.argv[1], sys.argv[2])

@@ -22,6 +22,10 @@ def table(results: dict[str, Any]) -> str:
             times = f"{_seconds(row['peer_seconds'])} | {_seconds(row['seconds'])}"
             lines.append(f"| {row['n']} | {times} | {row['ratio']:.1f}× |")
         parts.append("\n".join(lines))
+    if memory := results.get("memory"):
+        lines = ["| pair of files | peak above the interpreter, in matrices | goal |", "|---|--:|--:|"]
+        lines += [f"| {row['pair']} | {row['matrices']:.1f} | 3 |" for row in memory]
+        parts.append("\n".join(lines))
     if one := results.get("streamed"):
         parts.append(
             f"{one['layers']} layers ({one['gigabytes']:.1f} GB in bfloat16), {one['matrices']} matrices: "
