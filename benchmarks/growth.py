@@ -25,7 +25,7 @@ def growth(sizes: tuple[int, ...] = (512, 1024, 2048, 4096, 8192)) -> list[dict[
             f"one {n}×{n} pair",
             lambda base=base, tuned=tuned: paper(base, tuned),  # type: ignore[misc]
             lambda base=base, tuned=tuned: counts(base, tuned),  # type: ignore[misc]
-            rounds=5 if n < 2000 else 3 if n < 8000 else 1,
+            rounds=5 if n < 2000 else 2 if n < 8000 else 1,
         )
         print(row, flush=True)
         found.append({"n": n, "peer_seconds": row.peer_seconds, "seconds": row.seconds, "ratio": row.ratio})
