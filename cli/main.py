@@ -17,6 +17,11 @@ COMMANDS = {
     "compare": "What tuning did to each matrix: intruders, ranks, norms.",
     "inspect": "What a checkpoint holds, as matrices.",
     "train": "Tune a model from a recipe.",
+    "sweep": "Train a grid of recipes, compare each, one table.",
+    "forgetting": "Loss on general text, against the untouched base.",
+    "intervene": "Scale intruders, with controls; what it buys, what it costs.",
+    "continual": "Task after task: accuracy of all, intruders, forgetting.",
+    "report": "One self-contained HTML page from saved results.",
     "plot": "Draw a figure from saved results.",
     "cache": "Decompositions kept on disk: info, clear.",
 }

@@ -41,6 +41,64 @@ def output(command: F) -> F:
     )(command)
 
 
+def text_options(command: F) -> F:
+    """--text and what else says how forgetting is measured."""
+    command = click.option(
+        "--length", default=128, show_default=True, type=click.IntRange(8), help="Tokens a sequence."
+    )(command)
+    command = click.option(
+        "--sequences", "num_sequences", default=128, show_default=True, type=click.IntRange(2), help="Of the text."
+    )(command)
+    command = click.option(
+        "--objective",
+        default="auto",
+        show_default=True,
+        type=click.Choice(["auto", "causal", "masked", "contrastive"]),
+        help="The loss; auto takes what the base was pretrained for. contrastive is for sentence encoders.",
+    )(command)
+    return click.option(
+        "--text",
+        metavar="FILE",
+        help="Where to measure forgetting: text, a data set, or self (the base's own writing).",
+    )(command)
+
+
+def detection(command: F) -> F:
+    """-k and one -e."""
+    command = click.option(
+        "-e",
+        "--epsilon",
+        default=0.5,
+        show_default=True,
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Cosine below which a vector is an intruder.",
+    )(command)
+    return click.option(
+        "-k",
+        "--top",
+        default=10,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Leading singular vectors to examine.",
+    )(command)
+
+
+def device(command: F) -> F:
+    """--device."""
+    return click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …")(
+        command
+    )
+
+
+def deliver_study(study: Any, format_: str, path: Path | None) -> None:
+    """A study in the format asked for, to the file or to stdout."""
+    from .tables import study_text
+
+    deliver(
+        study_text(study, to_file=path is not None).encode() if format_ == "table" else study.to_bytes(format_), path
+    )
+
+
 def resolve_format(format_: str | None, path: Path | None) -> str:
     """The format asked for, or the one that the output's suffix names; usage errors before anything is computed."""
     if path is not None and not path.absolute().parent.is_dir():

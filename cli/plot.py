@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,12 @@ _KINDS = {
     "map": "intruders per layer and module",
     "epsilon": "number of intruders against ε (Fig. 4)",
     "k": "number of intruders against k (Fig. 15)",
+    "sweep": "a sweep: intruders against rank, rate, …",
+    "correlation": "a sweep: forgetting against intruders",
+    "forgetting": "rise of the loss over the base",
+    "intervention": "forgetting against λ, with the controls",
+    "continual": "accuracy of each task after each stage",
+    "dynamics": "intruders along a run (Fig. 5)",
 }
 
 
@@ -30,7 +37,7 @@ _KINDS = {
 )
 @click.option("--matrix", help="For similarity and spectrum: the matrix, or part of its name. Default: the worst.")
 def command(kind: str, results: tuple[Path, ...], output: Path, matrix: str | None) -> None:
-    """Draw KIND from saved RESULTS of spectra compare.
+    """Draw KIND from saved RESULTS: of spectra compare, or of a study (sweep, forgetting, intervene, continual).
 
     \b
       spectra compare base/ tuned/ -o result.json
@@ -40,10 +47,20 @@ def command(kind: str, results: tuple[Path, ...], output: Path, matrix: str | No
     """
     if output.suffix not in _FORMATS:
         raise click.UsageError(f"{output}: a figure is saved as one of {', '.join(_FORMATS)}")
-    comparisons = [found for path in results for found in spectra.read_comparisons(path)]
+    comparisons, studies = spectra.read_saved(results)
     from spectra.files import whole_file
-    from spectra.plots import PLOTS
+    from spectra.plots import PLOTS, STUDY_PLOTS, plot_correlation
 
+    if kind not in PLOTS:
+        wanted = "sweep" if kind == "correlation" else kind
+        if len(studies) != 1 or studies[0].kind != wanted or comparisons or matrix:
+            raise click.UsageError(f"{kind} draws one saved study of kind {wanted}")
+        ax: Any = plot_correlation(studies[0]) if kind == "correlation" else STUDY_PLOTS[kind](studies[0])
+        with whole_file(output) as temporary:
+            ax.figure.savefig(temporary, dpi=200)
+        return
+    if studies:
+        raise click.UsageError(f"{kind} draws results of spectra compare, not a {studies[0].kind}")
     draw, of_one_matrix = PLOTS[kind]
     if matrix and not of_one_matrix:
         raise click.UsageError(f"{kind} draws all matrices; --matrix is for similarity and spectrum")

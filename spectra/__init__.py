@@ -26,13 +26,31 @@ if TYPE_CHECKING:
     from .linalg import effective_rank as effective_rank
     from .linalg import random_direction_null as random_direction_null
     from .linalg import stable_rank as stable_rank
+    from .plots import plot_continual as plot_continual
+    from .plots import plot_correlation as plot_correlation
     from .plots import plot_count_by_epsilon as plot_count_by_epsilon
     from .plots import plot_count_by_k as plot_count_by_k
+    from .plots import plot_dynamics as plot_dynamics
+    from .plots import plot_forgetting as plot_forgetting
+    from .plots import plot_intervention as plot_intervention
     from .plots import plot_intruder_map as plot_intruder_map
     from .plots import plot_similarity as plot_similarity
     from .plots import plot_spectrum as plot_spectrum
+    from .plots import plot_sweep as plot_sweep
+    from .reporting import report as report
     from .results import read_comparisons as read_comparisons
     from .results import write_comparisons as write_comparisons
+    from .studies.callback import SpectraCallback as SpectraCallback
+    from .studies.continual import continual as continual
+    from .studies.continual import transfer as transfer
+    from .studies.forgetting import forgetting as forgetting
+    from .studies.grid import load_grid as load_grid
+    from .studies.intervention import intervene as intervene
+    from .studies.statistics import rank_correlation as rank_correlation
+    from .studies.study import Study as Study
+    from .studies.study import read_saved as read_saved
+    from .studies.sweep import sweep as sweep
+    from .studies.sweep import sweep_existing as sweep_existing
     from .trainer import Recipe as Recipe
     from .trainer import Run as Run
     from .trainer import train as train
@@ -42,20 +60,35 @@ if TYPE_CHECKING:
 _HOMES = {
     name: module
     for module, names in {
+        ".studies.callback": ("SpectraCallback",),
         ".comparing": ("compare",),
         ".comparison": ("Comparison",),
+        ".studies.continual": ("continual", "transfer"),
         ".errors": ("CheckpointError", "PairingError", "RecipeError", "ResultError", "SpectraError"),
         ".examined": ("Examined",),
+        ".studies.forgetting": ("forgetting",),
+        ".studies.grid": ("load_grid",),
+        ".studies.intervention": ("intervene",),
         ".intruders": ("examine",),
         ".linalg": ("effective_rank", "random_direction_null", "stable_rank"),
         ".plots": (
+            "plot_continual",
+            "plot_correlation",
             "plot_count_by_epsilon",
             "plot_count_by_k",
+            "plot_dynamics",
+            "plot_forgetting",
+            "plot_intervention",
             "plot_intruder_map",
             "plot_similarity",
             "plot_spectrum",
+            "plot_sweep",
         ),
+        ".reporting": ("report",),
         ".results": ("read_comparisons", "write_comparisons"),
+        ".studies.statistics": ("rank_correlation",),
+        ".studies.study": ("Study", "read_saved"),
+        ".studies.sweep": ("sweep", "sweep_existing"),
         ".trainer": ("Recipe", "Run", "train"),
         ".weights": ("open_checkpoint",),
     }.items()

@@ -54,7 +54,7 @@ def pico(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from tests.oracles import pico_model, pico_tokenizer  # loads torch, which must find the settings above
 
     root = tmp_path_factory.mktemp("pico")
-    for kind in ("bert", "gpt2", "llama"):
+    for kind in ("bert", "mlm", "gpt2", "llama"):
         pico_model(kind).save_pretrained(root / kind)
         pico_tokenizer(root / kind, WORDS)
     rng = np.random.default_rng(0)

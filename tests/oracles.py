@@ -119,11 +119,11 @@ def tuned_state(state: dict[str, Tensor], *, scale: float = 0.3, rank: int = 1, 
 
 
 def pico_model(kind: str, *, seed: int = 0, classes: int = 0, tie: bool = True) -> torch.nn.Module:
-    """A transformers model of a few thousand parameters: ``"bert"``, ``"gpt2"`` or ``"llama"``."""
+    """A transformers model of a few thousand parameters: ``"bert"``, ``"mlm"``, ``"gpt2"`` or ``"llama"``."""
     import transformers as t
 
     torch.manual_seed(seed)
-    if kind == "bert":
+    if kind in ("bert", "mlm"):
         config = t.BertConfig(
             vocab_size=60,
             hidden_size=16,
@@ -132,6 +132,8 @@ def pico_model(kind: str, *, seed: int = 0, classes: int = 0, tie: bool = True) 
             intermediate_size=32,
             max_position_embeddings=40,
         )
+        if kind == "mlm":
+            return t.AutoModelForMaskedLM.from_config(config)
         return t.AutoModelForSequenceClassification.from_config(config) if classes else t.AutoModel.from_config(config)
     if kind == "gpt2":
         config = t.GPT2Config(
@@ -154,13 +156,19 @@ def pico_model(kind: str, *, seed: int = 0, classes: int = 0, tie: bool = True) 
 
 def pico_tokenizer(directory: Path, words: list[str]) -> None:
     """Save a word-level tokenizer into a model directory."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", *words])}
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+    if directory.name == "mlm":
+        special |= {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    vocabulary = {word: i for i, word in enumerate([*special.values(), *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(directory)
+    if directory.name == "mlm":
+        ends = [(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(directory)
 
 
 def randomise_adapter(model: torch.nn.Module, *, std: float = 0.3, seed: int = 2) -> None:

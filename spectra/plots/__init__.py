@@ -12,6 +12,14 @@ from .counts import plot_count_by_epsilon, plot_count_by_k
 from .intruder_map import plot_intruder_map
 from .similarity import plot_similarity
 from .spectrum import plot_spectrum
+from .studies import (
+    plot_continual,
+    plot_correlation,
+    plot_dynamics,
+    plot_forgetting,
+    plot_intervention,
+    plot_sweep,
+)
 
 # Kind on the command line → function, and whether it draws one matrix (and takes `name`) or whole results.
 PLOTS: dict[str, tuple[Callable[..., Any], bool]] = {
@@ -22,11 +30,27 @@ PLOTS: dict[str, tuple[Callable[..., Any], bool]] = {
     "k": (plot_count_by_k, False),
 }
 
+# Kind of study → its figure; `spectra plot` takes these names, and "correlation" for a sweep.
+STUDY_PLOTS: dict[str, Callable[..., Any]] = {
+    "sweep": plot_sweep,
+    "forgetting": plot_forgetting,
+    "intervention": plot_intervention,
+    "continual": plot_continual,
+    "dynamics": plot_dynamics,
+}
+
 __all__ = [
     "PLOTS",
+    "STUDY_PLOTS",
+    "plot_continual",
+    "plot_correlation",
     "plot_count_by_epsilon",
     "plot_count_by_k",
+    "plot_dynamics",
+    "plot_forgetting",
+    "plot_intervention",
     "plot_intruder_map",
     "plot_similarity",
     "plot_spectrum",
+    "plot_sweep",
 ]

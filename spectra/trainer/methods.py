@@ -24,7 +24,7 @@ def full(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str])
     return model
 
 
-def lora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str]) -> nn.Module:
+def lora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str], **options: Any) -> nn.Module:
     """Train a low-rank update ``α/r · BA`` of each chosen module (Hu et al., arXiv 2106.09685)."""
     from peft import LoraConfig, get_peft_model
 
@@ -36,12 +36,39 @@ def lora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str])
         target_modules=modules,
         modules_to_save=heads or None,
         fan_in_fan_out=any(_is_conv1d(model.get_submodule(name)) for name in modules),
+        **options,
     )
     adapted: nn.Module = get_peft_model(model, config)
     return adapted
 
 
-METHODS: dict[str, Callable[[nn.Module, Recipe, list[str], list[str]], nn.Module]] = {"full": full, "lora": lora}
+def rslora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str]) -> nn.Module:
+    """LoRA with the scale ``α/√r`` (Kalajdzievski, arXiv 2312.03732)."""
+    return lora(model, recipe, modules, heads, use_rslora=True)
+
+
+def dora(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str]) -> nn.Module:
+    """LoRA that trains the norm of each row apart from its direction (Liu et al., arXiv 2402.09353)."""
+    return lora(model, recipe, modules, heads, use_dora=True)
+
+
+def lora_fa(model: nn.Module, recipe: Recipe, modules: list[str], heads: list[str]) -> nn.Module:
+    """LoRA with A orthonormal and frozen, only B trained (as arXiv 2410.21228 does to plant fewer)."""
+    adapted = lora(model, recipe, modules, heads)
+    for name, parameter in adapted.named_parameters():
+        if ".lora_A." in name:
+            nn.init.orthogonal_(parameter)
+            parameter.requires_grad_(False)
+    return adapted
+
+
+METHODS: dict[str, Callable[[nn.Module, Recipe, list[str], list[str]], nn.Module]] = {
+    "full": full,
+    "lora": lora,
+    "rslora": rslora,
+    "dora": dora,
+    "lora-fa": lora_fa,
+}
 
 
 def prepare(model: nn.Module, recipe: Recipe) -> Any:

@@ -33,7 +33,7 @@ class Recipe:
     eval : str or None
         Where to measure, in the same forms; by default the hub data set's own split, else a tenth held out of `task`.
     method : str
-        ``"full"`` or ``"lora"``.
+        ``"full"``, ``"lora"``, ``"rslora"``, ``"dora"``, or ``"lora-fa"`` (A orthonormal and frozen).
     rank : int
         Of a LoRA update.
     alpha : float or None
@@ -58,6 +58,8 @@ class Recipe:
         Of the head, the order of the data and dropout.
     resume_points : int
         How many times the run saves itself, so that it goes on from there when it was cut off.
+    checkpoints : int
+        How many times along the run, evenly, the model is saved and measured for good.
     """
 
     base: str
@@ -78,6 +80,7 @@ class Recipe:
     label_field: str = "label"
     seed: int = 0
     resume_points: int = 4
+    checkpoints: int = 0
 
     def __post_init__(self) -> None:
         from .methods import METHODS
@@ -99,8 +102,9 @@ class Recipe:
                 raise RecipeError(f"{name} must be above zero, got {value}")
         if not 0 <= self.warmup_ratio < 1:
             raise RecipeError(f"warmup_ratio must lie in [0, 1), got {self.warmup_ratio}")
-        if self.resume_points < 0:
-            raise RecipeError(f"resume_points must not be negative, got {self.resume_points}")
+        for name in ("resume_points", "checkpoints"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
 
     @property
     def lora_alpha(self) -> float:

@@ -12,7 +12,8 @@ from ..errors import RecipeError
 from ..files import whole_file
 from .recipe import Recipe
 
-RECIPE, METRICS, LOG, PARTIAL = "recipe.yaml", "metrics.json", "log.jsonl", "partial"
+RECIPE, METRICS, LOG = "recipe.yaml", "metrics.json", "log.jsonl"
+PARTIAL, KEPT = "partial", "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Run:
     recipe : Recipe
     metrics : dict
         ``accuracy`` (classification) or ``perplexity``, ``loss`` (nats a token or an example), ``train_loss``,
-        ``steps``, ``seconds``, ``num_trainable`` parameters, ``num_train`` and ``num_eval`` rows, ``versions``.
+        ``steps``, ``seconds``, ``num_trainable`` parameters, ``num_train`` and ``num_eval`` rows, ``versions``;
+        ``checkpoints``, the step, accuracy and loss of each that was kept along the way.
     """
 
     path: Path
@@ -50,6 +52,11 @@ class Run:
                 f"{path}: not a finished run (no {METRICS}); train it, or let it go on, with spectra train"
             ) from error
         return cls(path, Recipe.load(path / RECIPE), metrics)
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The directories that `Recipe.checkpoints` asked for, in the order of their steps."""
+        return [self.path / KEPT / f"{entry['step']:07}" for entry in self.metrics.get("checkpoints", [])]
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -95,6 +102,7 @@ def begin(path: Path, recipe: Recipe) -> Path:
 def abandon(path: Path) -> None:
     """Take back what `begin` made, so that the directory can be used for another recipe."""
     shutil.rmtree(path / PARTIAL)
+    shutil.rmtree(path / KEPT, ignore_errors=True)
     (path / RECIPE).unlink()
     path.rmdir()
 

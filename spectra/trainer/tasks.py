@@ -91,6 +91,22 @@ def load_task(recipe: Recipe) -> Task:
     return Task(train, evaluation, tuple(fields), label_field, labels)
 
 
+def load_text(source: str) -> list[str]:
+    """Plain text: the paragraphs of a ``.txt`` file, or the first text column of any other form a task has.
+
+    Raises
+    ------
+    RecipeError
+        If it cannot be read or has no text.
+    """
+    rows, evaluation = _read(source)
+    rows = rows if evaluation is None else evaluation
+    for column in rows:
+        if len(rows) and rows[column].map(lambda cell: isinstance(cell, str)).all():
+            return [str(cell) for cell in rows[column]]
+    raise RecipeError(f"{source}: no column of text; give a .txt file or a data file with one")
+
+
 def _read(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Rows, and the rows to measure on where the source has its own."""
     if source in BUILT_IN:

@@ -2,6 +2,7 @@
 
 from .adapter import Adapter, LoraUpdate
 from .checkpoint import Checkpoint
+from .graft import graft
 from .layout import Matrix, matrices
 from .listing import list_matrices
 from .names import is_default, locate
@@ -18,6 +19,7 @@ __all__ = [
     "Pairing",
     "Skipped",
     "Stored",
+    "graft",
     "is_default",
     "list_matrices",
     "locate",

@@ -65,6 +65,15 @@ class Matrix:
             tensor = tensor.mT
         return take_rows(tensor.reshape(-1, self.cols), self.parts).to(device=device, dtype=dtype)
 
+    def write(self, W: Tensor) -> None:
+        """Overwrite the matrix by `W`, shape (rows, cols) or fewer rows; for tensors in memory, not in files."""
+        tensor = self.stored.load(self.expert)
+        whole = (tensor.mT if self.transposed else tensor).view(-1, self.cols)
+        done = 0
+        for part in self.parts or (range(len(W)),):
+            whole[part.start : part.stop] = W[done : done + len(part)]
+            done += len(part)
+
 
 def take_rows(matrix: Tensor, parts: Rows | None) -> Tensor:
     """The rows of one part of a fused matrix; all of them for None."""

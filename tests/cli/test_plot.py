@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.plot import _KINDS
-from spectra.plots import PLOTS
+from spectra.plots import PLOTS, STUDY_PLOTS
 from tests.cli.conftest import Spectra
 
 
@@ -16,7 +16,7 @@ def saved(spectra: Spectra) -> str:
 
 
 def test_the_help_names_every_kind(spectra: Spectra) -> None:
-    assert set(_KINDS) == set(PLOTS)
+    assert set(_KINDS) == {*PLOTS, *STUDY_PLOTS, "correlation"}
 
 
 @pytest.mark.parametrize("kind", PLOTS)

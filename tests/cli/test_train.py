@@ -26,7 +26,10 @@ def test_train_then_compare(spectra: Spectra, pico: dict[str, Path]) -> None:
     ("args", "message"),
     [
         (("--task", "t.csv"), "a recipe needs 'base'"),
-        (("--base", "./nowhere", "--task", "movie-reviews"), "./nowhere: training needs a transformers directory"),
+        (
+            ("--base", "./nowhere", "--task", "movie-reviews"),
+            "./nowhere: running a model needs a transformers directory",
+        ),
         (("--base", "b", "--task", "absent.csv"), "absent.csv: cannot be read as a task"),
         (("--base", "b", "--task", "t", "--rank", 0), "rank must be above zero"),
         (("--recipe", "absent.yaml"), "absent.yaml: cannot be read"),

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import spectra
 from spectra import CheckpointError, Recipe, RecipeError, Run, compare, train
 from spectra.trainer import training
+from spectra.trainer.evaluating import encode
 
 BODY = ("query", "key", "value", "dense")
 
@@ -113,7 +114,7 @@ def test_the_loss_is_the_models_own_shifted_once(pico: dict[str, Path], tmp_path
     task = training.load_task(recipe)
     from transformers import AutoTokenizer
 
-    rows = training._encode(task.eval, task, AutoTokenizer.from_pretrained(pico["llama"]), recipe).rows
+    rows = encode(task.eval, task, AutoTokenizer.from_pretrained(pico["llama"]), recipe).rows
     ids = torch.tensor([row["input_ids"] for row in rows])
     with torch.no_grad():
         logits = AutoModelForCausalLM.from_pretrained(pico["llama"])(ids).logits
@@ -190,7 +191,7 @@ def test_num_examples_and_epochs_decide_the_steps(recipe: Recipe, tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"base": "/nowhere"}, CheckpointError, "/nowhere: training needs a transformers directory"),
+        ({"base": "/nowhere"}, CheckpointError, "/nowhere: running a model needs a transformers directory"),
         ({"modules": "nothing"}, RecipeError, "matches none of the linear modules"),
         ({"modules": "("}, RecipeError, "is not a regular expression"),
     ],

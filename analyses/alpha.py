@@ -1,0 +1,50 @@
+"""Does α = 2r keep intruders away from high ranks, and a fixed α not?
+
+Question: with α = 8 at every rank, are there many intruders at every rank, where α = 2r has fewer as r grows?
+Method: ranks 1, 8, 64 with α = 8 and with α = 2r, the product of α and the rate the same for all (the paper's rule:
+a constant update scale per step); three seeds.
+Verdict: printed, and in results/alpha-*.json.
+
+    python analyses/alpha.py [--quick]
+"""
+
+from __future__ import annotations
+
+from common import keep, settings
+
+from spectra.studies.statistics import rank_correlation, spread
+
+RANKS = (1, 8, 64)
+ALPHA_TIMES_RATE = {"encoder": 0.032, "decoder": 0.016}  # that of the middle rate of rank 8 in the main sweep
+
+
+def main() -> None:
+    """Each base in turn."""
+    for setting in settings(__doc__):
+        product = ALPHA_TIMES_RATE[setting.name]
+        variants = [
+            {"method": "lora", "rank": r, "alpha": float(alpha), "learning_rate": product / alpha}
+            for r in RANKS
+            for alpha in (8, 2 * r)
+        ]
+        study = setting.sweep(variants)
+        table = study.table.assign(rule=["8" if a == 8 else "2r" for a in study.table["alpha"]])
+        words, trends = [], {}
+        for rule, group in table.groupby("rule"):
+            counts = "num_intruders_0.8"
+            by_rank = ", ".join(f"r = {rank:g}: {spread(g[counts].tolist())}" for rank, g in group.groupby("rank"))
+            trends[rule] = rank_correlation(group["rank"].tolist(), group[counts].tolist())
+            words.append(f"α = {rule}: {by_rank} ({trends[rule]})")
+        falls, stays = trends["2r"].high < 0, not trends["8"].high < 0
+        verdict = "holds" if falls and stays else "cannot tell" if falls or stays else "does not hold"
+        finding = {
+            "claim": "with α = 8 many intruders at every rank, with α = 2r fewer as r grows",
+            "numbers": f"intruders at ε = 0.8, α · rate = {product:g}: {'; '.join(words)}",
+            "verdict": f"{verdict}: with α = 2r the count {'falls' if falls else 'does not fall'} with the rank, with "
+            f"α = 8 it {'does not fall' if stays else 'falls as well'}",
+        }
+        keep(setting, "alpha", study, finding)
+
+
+if __name__ == "__main__":
+    main()

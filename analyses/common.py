@@ -1,0 +1,136 @@
+"""What the studies share: two bases, their tasks and texts, the grid of rates, where runs and tables go.
+
+The encoder (MiniLM-L6 on movie reviews) comes with the demo's packages. The decoder (stories15M on sst2) and the six
+tasks are looked for in the folder `--data`, or SPECTRA_DATA: ``models/stories15M``, ``tasks/*.train.jsonl``,
+``text/encyclopedia.txt``; a study that needs one that is not there says so and goes on without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pydoc_data.topics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import spectra
+from spectra.demo import base_directory
+
+SEEDS = [0, 1, 2]
+RESULTS = Path(__file__).parent / "results"
+# Rates for each method: where accuracy rises and falls again. α = 2r throughout, the paper's rule.
+GRIDS: dict[str, dict[tuple[str, int], list[float]]] = {
+    "encoder": {
+        ("full", 0): [1e-4, 2e-4, 4e-4],
+        ("lora", 1): [2e-3, 4e-3, 8e-3],
+        ("lora", 8): [1e-3, 2e-3, 4e-3],
+        ("lora", 64): [3e-4, 6e-4, 1.2e-3],
+    },
+    "decoder": {
+        ("full", 0): [1e-4, 2e-4, 4e-4],
+        ("lora", 1): [1e-3, 2e-3, 4e-3],
+        ("lora", 8): [5e-4, 1e-3, 2e-3],
+        ("lora", 64): [2.5e-4, 5e-4, 1e-3],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One base with its task, its text, and where its runs go."""
+
+    name: str
+    fields: dict[str, Any]
+    options: dict[str, Any]
+    runs: Path
+    data: Path
+    quick: bool
+
+    def sweep(self, variants: list[dict[str, Any]], **fields: Any) -> spectra.Study:
+        """Train and measure what is missing; runs are shared by all studies."""
+        grid = {**self.fields, "seed": SEEDS, **fields, "variants": variants}
+        if self.quick:
+            grid |= {"max_steps": 4, "num_examples": 64}
+        return spectra.sweep(grid, self.runs / self.name, progress=Progress(), **self.options)
+
+    def main_sweep(self) -> spectra.Study:
+        """Every method and rank at each of its rates."""
+        grid = GRIDS[self.name]
+        return self.sweep([{"method": m, "rank": max(r, 1), "learning_rate": rates} for (m, r), rates in grid.items()])
+
+    def picked(self) -> pd.DataFrame:
+        """Of the main sweep, each rank's runs at the largest rate as accurate as its best within a standard error."""
+        table = self.main_sweep().table
+        return pd.concat([picked_rate(group) for _, group in table.groupby(table["rank"].fillna(0.0))]).sort_index()
+
+    def run_path(self, name: str) -> Path:
+        """Where a run of a sweep lies."""
+        return self.runs / self.name / "runs" / name
+
+
+def picked_rate(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs at the largest rate whose mean accuracy is within one standard error of the best; blind to intruders."""
+    means = runs.groupby("learning_rate")[["accuracy", "accuracy_standard_error"]].mean()
+    best = means.loc[means["accuracy"].idxmax()]
+    within = means[means["accuracy"] >= best["accuracy"] - best["accuracy_standard_error"]]
+    return runs[runs["learning_rate"] == within.index.max()]
+
+
+class Progress:
+    """A line on stderr every half minute."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int, words: str) -> None:
+        if time.monotonic() - self.last > 30:
+            self.last = time.monotonic()
+            print(words, file=sys.stderr, flush=True)
+
+
+def settings(doc: str | None) -> list[Setting]:
+    """The bases that are there, from the command line."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few steps a run: to see that it works")
+    parser.add_argument("--runs", type=Path, default=Path("studies-runs"), help="where runs are kept, and found again")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRA_DATA", "../shared/data")))
+    parser.add_argument("--only", choices=["encoder", "decoder"], help="one of the two bases")
+    given = parser.parse_args()
+    runs = given.runs / "quick" if given.quick else given.runs
+    runs.mkdir(parents=True, exist_ok=True)
+    text = given.data / "text" / "encyclopedia.txt"
+    if not text.exists():  # the standard library's own prose
+        text = runs / "python-topics.txt"
+        text.write_text("\n\n".join(pydoc_data.topics.topics.values()), encoding="utf-8")
+    few = 16 if given.quick else 0
+    common = {"epsilon": [0.5, 0.8], "method_of_comparison": "exact"}
+    fields = {"task": "movie-reviews", "num_examples": 1920, "epochs": 1.0, "max_length": 20, "base": base_directory()}
+    options = {"text": str(text), "objective": "contrastive", "num_sequences": few or 192, "length": 48, **common}
+    found = [Setting("encoder", fields, options, runs, given.data, given.quick)]
+    decoder = given.data / "models" / "stories15M"
+    if decoder.is_dir():
+        tasks = given.data / "tasks"
+        fields = {"base": str(decoder), "task": str(tasks / "sst2.train.jsonl"), "eval": str(tasks / "sst2.test.jsonl")}
+        fields |= {"num_examples": 2000, "epochs": 1.0, "max_length": 48}
+        options = {"text": "self", "num_sequences": few or 96, "length": 64, **common}
+        found.append(Setting("decoder", fields, options, runs, given.data, given.quick))
+    else:
+        print(f"no decoder at {decoder}: the encoder only", file=sys.stderr)
+    return [one for one in found if given.only in (None, one.name)]
+
+
+def keep(setting: Setting, study: str, result: spectra.Study, finding: Mapping[str, str]) -> None:
+    """Save a study's table and what it found; print that. Quick results go beside the runs."""
+    folder = setting.runs if setting.quick else RESULTS
+    folder.mkdir(exist_ok=True)
+    result.write(folder / f"{study}-{setting.name}.parquet")
+    text = json.dumps({"study": study, "base": setting.name, **finding}, indent=1, ensure_ascii=False)
+    (folder / f"{study}-{setting.name}.json").write_text(text + "\n", encoding="utf-8")
+    print(f"{study}, {setting.name}: {finding['claim']}\n  {finding['numbers']}\n  {finding['verdict']}", flush=True)

@@ -1,0 +1,51 @@
+"""Do intruders and forgetting rise together?
+
+Question: over all runs, does forgetting go with the number of intruders; and beyond the size of the update?
+Method: every run of the main sweep; Spearman's ρ of count and forgetting with bootstrap interval, over all,
+within LoRA, and partially, with ‖ΔW‖/‖W0‖ held fixed (ranks regressed on its ranks); the size itself as
+the rival explanation.
+Verdict: printed, and in results/correlation-*.json.
+
+    python analyses/correlation.py [--quick]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from common import keep, settings
+
+from spectra.studies.statistics import RankCorrelation, rank_correlation
+
+
+def partial(table: pd.DataFrame, x: str, y: str, given: str) -> RankCorrelation:
+    """Rank correlation of what is left of `x` and `y` once their ranks are regressed on those of `given`."""
+    ranks = table[[x, y, given]].rank()
+    design = np.column_stack([ranks[given], np.ones(len(ranks))])
+    left = [ranks[c] - design @ np.linalg.lstsq(design, ranks[c], rcond=None)[0] for c in (x, y)]
+    return rank_correlation(*(column.tolist() for column in left))
+
+
+def main() -> None:
+    """Each base in turn."""
+    for setting in settings(__doc__):
+        study = setting.main_sweep()
+        table = study.table[study.table["status"] == "done"]
+        counts = "num_intruders_0.8"
+        lora = table[table["method"] == "lora"]
+        over_all, within = (rank_correlation(t[counts].tolist(), t["forgetting"].tolist()) for t in (table, lora))
+        size = rank_correlation(lora["relative_delta"].tolist(), lora["forgetting"].tolist())
+        beyond = partial(lora, counts, "forgetting", "relative_delta")
+        finding = {
+            "claim": "the number of intruders and forgetting rise together",
+            "numbers": f"all runs: {over_all}; LoRA only: {within}; the update's size and "
+            f"forgetting, LoRA: {size}; count and forgetting at equal size, LoRA: {beyond}",
+            "verdict": ("holds" if over_all.low > 0 else "cannot tell" if over_all.high > 0 else "does not hold")
+            + (", within LoRA too" if within.low > 0 else ", but not within LoRA alone")
+            + ("; also beyond the size of the update" if beyond.low > 0 else "; not shown beyond its size"),
+        }
+        keep(setting, "correlation", study, finding)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""When in a run do intruders appear?
+
+Question: do intruders appear early and rise in rank and singular value while accuracy is already there?
+Method: full tuning and LoRA of rank 1 and 8 at the middle rate, four checkpoints along each run, three seeds; at each
+the intruders at ε = 0.5 and 0.8, the best place of one among the singular values, its singular value, and the accuracy.
+Verdict: printed, and in results/dynamics-*.json.
+
+    python analyses/dynamics.py [--quick]
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from common import GRIDS, SEEDS, keep, settings
+
+import spectra
+from spectra.studies.grid import recipes, run_name
+from spectra.studies.statistics import spread
+
+RUNS = (("full", 0), ("lora", 1), ("lora", 8))
+EPSILON = 0.8
+
+
+def along(base: str, run: spectra.Run) -> list[dict[str, float]]:
+    """A row a checkpoint."""
+    rows = []
+    for entry, result in zip(
+        run.metrics["checkpoints"], spectra.compare(base, run.checkpoints, epsilon=[EPSILON, 0.5]), strict=True
+    ):
+        new = result.vectors[result.vectors["is_intruder"]]
+        rows.append(
+            {
+                "step": entry["step"],
+                "accuracy": entry["accuracy"],
+                "num_intruders_0.8": result.count(EPSILON),
+                "num_intruders_0.5": result.count(0.5),
+                "best_rank": new["index"].min() + 1 if len(new) else float("nan"),
+                "mean_singular_value": new["singular_value"].mean() if len(new) else float("nan"),
+                "spike_ratio": result.matrices["spike_ratio"].mean(),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Each base in turn."""
+    for setting in settings(__doc__):
+        rows = []
+        for method, rank in RUNS:
+            rate = GRIDS[setting.name][method, rank][1]
+            fields = {**setting.fields, "method": method, "rank": max(rank, 1), "learning_rate": rate, "checkpoints": 4}
+            if setting.quick:
+                fields |= {"max_steps": 4, "num_examples": 64}
+            for recipe in recipes({**fields, "seed": SEEDS}).values():
+                run = spectra.train(recipe, setting.runs / setting.name / "runs" / run_name(recipe))
+                label = "full" if method == "full" else f"LoRA r = {rank}"
+                found = along(setting.fields["base"], run)
+                rows += [{"run": label, "seed": recipe.seed, **row} for row in found]
+        table = pd.DataFrame(rows)
+        words, early = [], []
+        for label, group in table.groupby("run", sort=False):
+            by_step = group.groupby("step")
+            counts = by_step["num_intruders_0.8"].mean()
+            words.append(
+                f"{label}: "
+                + ", ".join(f"{step}: {spread(g['num_intruders_0.8'].tolist())}" for step, g in by_step)
+                + f" (accuracy {by_step['accuracy'].mean().iloc[0]:.3f} to {by_step['accuracy'].mean().iloc[-1]:.3f})"
+            )
+            if counts.iloc[-1] > 1:
+                early.append(counts.iloc[len(counts) // 2 - 1] >= counts.iloc[-1] / 2)
+        finding = {
+            "claim": "intruders appear early in training and stay",
+            "numbers": f"intruders at ε = 0.8 by step: {'; '.join(words)}",
+            "verdict": ("cannot tell" if not early else "holds" if all(early) else "does not hold")
+            + f": {sum(early)} of {len(early)} kinds of run that end with any have half of them at half time",
+        }
+        keep(setting, "dynamics", spectra.Study("dynamics", table, {"base": setting.fields["base"]}), finding)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Does freezing an orthonormal A keep intruders away?
+
+Question: does training B alone, with A orthonormal and frozen, plant sharply fewer intruders at equal accuracy?
+Method: LoRA of rank 8 and the same with A frozen, each at three rates (an orthonormal row is longer than one of peft's
+random ones, so the rates are its own), three seeds; of each the largest rate as accurate as its best.
+Verdict: printed, and in results/frozen_a-*.json.
+
+    python analyses/frozen_a.py [--quick]
+"""
+
+from __future__ import annotations
+
+from common import GRIDS, keep, picked_rate, settings
+
+from spectra.studies.statistics import spread
+
+
+def main() -> None:
+    """Each base in turn."""
+    for setting in settings(__doc__):
+        rates = GRIDS[setting.name]["lora", 8]
+        study = setting.sweep([{"method": m, "rank": 8, "learning_rate": rates} for m in ("lora", "lora-fa")])
+        chosen = {m: picked_rate(group) for m, group in study.table.groupby("method")}
+        counts = {m: group["num_intruders_0.8"] for m, group in chosen.items()}
+        words = "; ".join(
+            f"{m} at {g['learning_rate'].iloc[0]:g} (accuracy {spread(g['accuracy'].tolist(), 3)}): "
+            f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}"
+            for m, g in chosen.items()
+        )
+        same_rate = "; ".join(
+            f"{rate:g}: {spread(g[g['method'] == 'lora']['num_intruders_0.8'].tolist())} and "
+            f"{spread(g[g['method'] == 'lora-fa']['num_intruders_0.8'].tolist())}"
+            for rate, g in study.table.groupby("learning_rate")
+        )
+        fewer = counts["lora-fa"].max() < counts["lora"].min()
+        more = counts["lora-fa"].min() > counts["lora"].max()
+        finding = {
+            "claim": "a frozen orthonormal A plants sharply fewer intruders",
+            "numbers": f"intruders at ε = 0.5 / 0.8: {words}; at the same rates, ε = 0.8: {same_rate}",
+            "verdict": ("holds" if fewer else "does not hold" if more else "cannot tell")
+            + f": {'every' if fewer else 'not every'} seed with A frozen has fewer than any with A trained",
+        }
+        keep(setting, "frozen_a", study, finding)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Do intruders come with the learning rate?
+
+Question: does a higher learning rate plant more intruders, for every method and rank?
+Method: the main sweep, three rates a method and rank, three seeds; Spearman's ρ of rate and count within each.
+Verdict: printed, and in results/learning_rate-*.json.
+
+    python analyses/learning_rate.py [--quick]
+"""
+
+from __future__ import annotations
+
+from common import keep, settings
+
+from spectra.studies.statistics import rank_correlation, spread
+
+
+def main() -> None:
+    """Each base in turn."""
+    for setting in settings(__doc__):
+        study = setting.main_sweep()
+        table = study.table.assign(key=study.table["rank"].fillna(0.0))
+        words, rising, groups = [], 0, 0
+        for key, group in table.groupby("key"):
+            counts = "num_intruders_0.8"
+            by_rate = ", ".join(f"{rate:g}: {spread(g[counts].tolist())}" for rate, g in group.groupby("learning_rate"))
+            found = rank_correlation(group["learning_rate"].tolist(), group[counts].tolist())
+            words.append(f"{f'r = {key:g}' if key else 'full'} ({by_rate}; {found})")
+            groups += 1
+            rising += found.low > 0
+        verdict = "holds" if rising == groups else "cannot tell" if rising else "does not hold"
+        finding = {
+            "claim": "a higher learning rate plants more intruders",
+            "numbers": f"intruders at ε = 0.8 by rate: {'; '.join(words)}",
+            "verdict": f"{verdict}: ρ is above zero beyond its interval for {rising} of {groups} methods and ranks",
+        }
+        keep(setting, "learning_rate", study, finding)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Do LoRA's variants plant intruders too?
+
+Question: are rank-stabilised LoRA and DoRA as LoRA is, at the same rank and rate?
+Method: LoRA, rsLoRA and DoRA of rank 8 at LoRA's middle rate, three seeds. rsLoRA's scale is √r times as large, so it
+is run at its own equivalent as well: the rate divided by √8.
+Verdict: printed, and in results/variants-*.json.
+
+    python analyses/variants.py [--quick]
+"""
+
+from __future__ import annotations
+
+from common import GRIDS, keep, settings
+
+from spectra.studies.statistics import spread
+
+
+def main() -> None:
+    """Each base in turn."""
+    for setting in settings(__doc__):
+        rate = GRIDS[setting.name]["lora", 8][1]
+        variants = [{"method": m, "rank": 8, "learning_rate": rate} for m in ("lora", "rslora", "dora")]
+        variants.append({"method": "rslora", "rank": 8, "learning_rate": round(rate / 8**0.5, 7)})
+        study = setting.sweep(variants)
+        groups = {f"{m} at {r:g}": g for (m, r), g in study.table.groupby(["method", "learning_rate"], sort=False)}
+        words = "; ".join(
+            f"{name} (accuracy {spread(g['accuracy'].tolist(), 3)}): {spread(g['num_intruders_0.5'].tolist())} / "
+            f"{spread(g['num_intruders_0.8'].tolist())}"
+            for name, g in groups.items()
+        )
+        planted = [name for name, g in groups.items() if g["num_intruders_0.8"].min() > 0]
+        finding = {
+            "claim": "variants of LoRA plant intruders as LoRA does",
+            "numbers": f"intruders at ε = 0.5 / 0.8: {words}",
+            "verdict": ("holds" if len(planted) == len(groups) else "cannot tell" if planted else "does not hold")
+            + f": {len(planted)} of {len(groups)} plant some at ε = 0.8 in every seed",
+        }
+        keep(setting, "variants", study, finding)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Figures of studies: sweeps, forgetting, interventions, continual learning, training dynamics."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from ..studies.statistics import rank_correlation
+from ..studies.study import Study
+from .style import axes_or_new, line_styles
+
+_FIELDS = ("rank", "learning_rate", "alpha", "num_examples", "max_steps", "epochs", "modules", "method")
+_WORDS = {
+    "num_examples": "training examples",
+    "learning_rate": "learning rate",
+    "max_steps": "steps",
+    "alpha": "α",
+    "forgetting": "forgetting: rise of the loss (nats)",
+    "percent_bought_back": "% of the forgetting bought back",
+    "percent_accuracy_lost": "% of the accuracy lost",
+    "num_at_chance": "vectors no nearer to the base than chance",
+    "intruder_energy_share": "energy share of intruders",
+    "relative_delta": "‖ΔW‖/‖W0‖",
+    "effective_rank": "effective rank of ΔW",
+}
+
+
+def plot_sweep(
+    study: Study, x: str | None = None, y: str | None = None, *, by: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw a column of a sweep against a field of its recipes: mean and standard deviation over seeds.
+
+    Parameters
+    ----------
+    study : Study
+        Of kind ``"sweep"``.
+    x : str, optional
+        A field; by default the first that varies of rank, learning rate, α, …. Of the rank, full tuning stands last.
+    y : str, optional
+        A column; by default the number of intruders at the first ε.
+    by : str, optional
+        A field with a line for each of its values.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    done = study.table[study.table["status"] == "done"]
+    x = x or next((name for name in _FIELDS if name in done and done[name].nunique() > 1), "method")
+    y = y or next(name for name in done if str(name).startswith("num_intruders_"))
+    places = _places(done[x])
+    ax = axes_or_new(ax)
+    groups: list[tuple[Any, pd.DataFrame]] = list(done.groupby(by, sort=False)) if by else [(None, done)]
+    for (label, group), style in zip(groups, line_styles(), strict=False):
+        cells = group.assign(place=[_key(value) for value in group[x]]).groupby("place", sort=False)[y]
+        at = sorted(cells.groups, key=list(places).index)
+        mean, deviation = cells.mean()[at], cells.std().fillna(0.0)[at]
+        ax.errorbar([places[key] for key in at], mean, yerr=deviation, label=label, capsize=3, **style)
+    ax.set_xticks(list(places.values()), list(places))
+    ax.set_xlabel(_words(x) + (" of LoRA, and full tuning" if x == "rank" and "full" in places else ""))
+    ax.set_ylabel(_words(y))
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    if by:
+        ax.legend(title=_words(by), frameon=False, fontsize=8)
+    return ax
+
+
+def plot_correlation(
+    study: Study, x: str | None = None, y: str = "forgetting", *, by: str = "method", ax: Axes | None = None
+) -> Axes:
+    """Draw one column of a sweep against another, a point a run, with Spearman's ρ over all runs.
+
+    Parameters are those of `plot_sweep`; `x` is by default the number of intruders at the first ε.
+    """
+    done = study.table[study.table["status"] == "done"]
+    x = x or next(name for name in done if str(name).startswith("num_intruders_"))
+    done = done.dropna(subset=[x, y])
+    ax = axes_or_new(ax)
+    for (label, group), style in zip(done.groupby(by, sort=False), line_styles(), strict=False):
+        ax.plot(group[x], group[y], label=label, **style | {"linestyle": "none", "markersize": 5, "alpha": 0.8})
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(left=-0.3)
+    ax.set_xlabel(_words(x))
+    ax.set_ylabel(_words(y))
+    if len(done) >= 4:
+        ax.set_title(f"Spearman {rank_correlation(done[x].tolist(), done[y].tolist())}", fontsize=8)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def plot_forgetting(study: Study, *, ax: Axes | None = None) -> Axes:
+    """Draw the rise of the loss over the untouched base, a bar a model, with its standard error."""
+    table = study.table.iloc[1:]
+    ax = axes_or_new(ax, height=max(2.0, 1.0 + 0.35 * len(table)))
+    ax.barh(range(len(table)), table["rise"], xerr=table["rise_standard_error"], color="#0072B2", capsize=3)
+    ax.set_yticks(range(len(table)), [PurePath(str(name)).name[-40:] for name in table["model"]], fontsize=8)
+    ax.invert_yaxis()
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlabel(f"rise of the {study.provenance['objective']} loss (nats)")
+    return ax
+
+
+def plot_intervention(study: Study, y: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw what scaling the intruders by λ does, and what each control does.
+
+    `y` is a column, by default ``forgetting`` where it was measured, else ``accuracy``.
+    """
+    y = y or ("forgetting" if "forgetting" in study.table else "accuracy")
+    ax = axes_or_new(ax)
+    for (label, group), style in zip(study.table.groupby("target", sort=False), line_styles(), strict=False):
+        cells = group.groupby("lambda")[y]
+        ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std().fillna(0.0), label=label, capsize=3, **style)
+    ax.axvline(1, color="gray", linewidth=0.8)
+    ax.set_xlabel("λ: scale of the intruders (1: as tuned, 0: removed)")
+    ax.set_ylabel(_words(y))
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def plot_continual(study: Study, *, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy on each task after each stage, from the stage it was learned in on; crosses: untouched base."""
+    table = study.table
+    ax = axes_or_new(ax)
+    untouched = table[table["stage"] == 0].groupby("task")["accuracy"].mean()
+    for (task, group), style in zip(table[table["stage"] > 0].groupby("task", sort=False), line_styles(), strict=False):
+        cells = group.groupby("stage")["accuracy"]
+        ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std().fillna(0.0), label=task, capsize=3, **style)
+        if task in untouched:
+            ax.plot(0, untouched[task], marker="x", color=style["color"])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("stage (0: untouched base)")
+    ax.set_ylabel("accuracy, new head on the frozen body")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def plot_dynamics(study: Study, y: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw a column against the step of training (arXiv 2410.21228, Fig. 5): by default the number of intruders."""
+    y = y or next(name for name in study.table if str(name).startswith("num_intruders"))
+    ax = axes_or_new(ax)
+    groups = study.table.groupby("run", sort=False) if "run" in study.table else [("", study.table)]
+    for (label, group), style in zip(groups, line_styles(), strict=False):
+        cells = group.groupby("step")[y]
+        ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std().fillna(0.0), label=label, capsize=3, **style)
+    ax.set_xlabel("step")
+    ax.set_ylabel(_words(y))
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def _words(column: str) -> str:
+    if column.startswith("num_intruders"):
+        epsilon = column.removeprefix("num_intruders").removeprefix("_")
+        return "intruder dimensions" + (f" (ε = {epsilon})" if epsilon else "")
+    return _WORDS.get(column, column.replace("_", " "))
+
+
+def _key(value: Any) -> str:
+    if value is None or value != value:
+        return "full"
+    return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
+
+
+def _places(values: pd.Series) -> dict[str, int]:
+    """Where each value stands on the axis, by its label; what full tuning does not have stands last."""
+    known = sorted(set(values.dropna()))
+    return {_key(value): at for at, value in enumerate([*known, *([None] if values.isna().any() else [])])}

@@ -1,0 +1,5 @@
+"""One self-contained page from saved results."""
+
+from .page import report
+
+__all__ = ["report"]

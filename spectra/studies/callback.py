@@ -1,0 +1,105 @@
+"""A callback for transformers' Trainer: intruders, their energy and the size of the update while training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback
+
+from ..examined import BaseSide
+from ..intruders import check_options, method_for
+from ..update import Update
+from ..weights import Checkpoint, Pair, pair
+from ..weights.live import from_module, from_state_dict
+
+_OFTEN = 10**9  # as many tuned matrices as one base may have: its decomposition always pays
+
+
+class SpectraCallback(TrainerCallback):
+    """Logs through the Trainer's own logging, so to TensorBoard, Weights & Biases, … and `state.log_history`.
+
+    ``spectra/num_intruders``; ``spectra/intruder_energy_share``, ``Σ s_j² / Σ ‖W‖_F²`` over the intruders and all
+    matrices; ``spectra/spike_ratio``, the largest ``σ1(ΔW) / σ1(W0)``.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+        Its model, as it is now, is the base: make the callback before training, also where it resumes.
+    every : int
+        Log every so many steps, and at the end.
+    steps : iterable of int
+        Log at these steps instead.
+    k, epsilon, include, exclude
+        Of `spectra.compare`.
+
+    Examples
+    --------
+    >>> trainer.add_callback(SpectraCallback(trainer, every=200))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        trainer: Any,
+        *,
+        every: int = 100,
+        steps: Iterable[int] = (),
+        k: int = 10,
+        epsilon: float = 0.5,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+    ) -> None:
+        check_options(k=k, epsilon=epsilon, side="left", method="auto")
+        if every < 1:
+            raise ValueError(f"every must be at least 1, got {every}")
+        self.trainer, self.every, self.steps, self.k, self.epsilon = trainer, every, frozenset(steps), k, epsilon
+        self._selection = {"include": tuple(include), "exclude": tuple(exclude)}
+        self._base = _snapshot(trainer.model)
+        self._sides: dict[str, BaseSide] = {}
+
+    def measure(self) -> dict[str, float]:
+        """What is logged, of the trainer's model as it stands."""
+        intruders, energy, whole, spike = 0, 0.0, 0.0, 0.0
+        for one in self._pairs():
+            W0 = one.read_base(dtype=torch.float32, device=str(self.trainer.args.device))
+            update = Update(W0, one.read_tuned(W0))
+            whole += update.norm**2
+            near = update.directions()
+            if not float(near.s[0]):
+                continue
+            if one.name not in self._sides:
+                self._sides[one.name] = method_for("auto", W0, self.k, _OFTEN)
+            (found,) = self._sides[one.name].examine(update.W, self.k, "left", [self.epsilon], near)
+            chosen = found.intruders(self.epsilon)
+            intruders += len(chosen)
+            energy += float((found.singular_values[chosen].double() ** 2).sum())
+            spike = max(spike, float(near.s[0]) / float(found.base_singular_values[0]))
+        return {
+            "spectra/num_intruders": intruders,
+            "spectra/intruder_energy_share": energy / whole if whole else 0.0,
+            "spectra/spike_ratio": spike,
+        }
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        step = state.global_step
+        due = step in self.steps if self.steps else step % self.every == 0 or step == state.max_steps
+        if due and state.is_world_process_zero:
+            self.trainer.log(self.measure())
+
+    def _pairs(self) -> tuple[Pair, ...]:
+        return pair(self._base, from_module(self.trainer.model), **self._selection).pairs
+
+
+def _snapshot(model: nn.Module) -> Checkpoint:
+    """The base's weights: copies of what will be trained, the rest as it is."""
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    state = {
+        name: tensor.clone() if name in trained else tensor
+        for name, tensor in model.state_dict().items()
+        if ".lora_" not in name and ".original_module." not in name
+    }
+    found = from_state_dict(state)
+    config = getattr(model, "config", None)
+    return Checkpoint(found.label, found.kind, found.tensors, config.to_dict() if config is not None else {})

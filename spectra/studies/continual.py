@@ -1,0 +1,193 @@
+"""Continual learning: task after task, merged after each, with the accuracy matrix and the spectra of every stage."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..comparing import compare
+from ..errors import RecipeError, SpectraError
+from ..files import whole_file
+from ..trainer import Recipe, Run, train
+from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
+from ..weights import graft, open_checkpoint
+from .forgetting import Reference
+from .probing import probe_accuracy
+from .study import Study, versions
+
+Progress = Callable[[int, int, str], None]
+
+
+def continual(
+    recipe: Recipe,
+    tasks: Sequence[str | dict[str, Any]],
+    path: str | Path,
+    *,
+    k: int = 10,
+    epsilon: float = 0.5,
+    text: str | Path | None = None,
+    objective: str = "auto",
+    num_sequences: int = 128,
+    length: int = 128,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Study:
+    """Tune on one task after the other; after each, merge, and measure all tasks so far on new heads.
+
+    A stage trains on its task from the merged weights of the one before (an adapter begins anew), with the recipe's
+    method and rate. Then the accuracy on each task up to it is that of a new linear head on the frozen body
+    (`probe_accuracy`), and the weights are compared with the **original** base and with the stage before. Stages that
+    are finished in `path` are not done again.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its `task` is not used.
+    tasks : sequence of str or dict
+        The forms of `Recipe.task`, or a mapping of recipe fields with ``task`` among them.
+    path : str or Path
+        The folder; the models of the stages are kept in it.
+    k, epsilon, device
+        Of `spectra.compare`.
+    text, objective, num_sequences, length
+        Of `spectra.forgetting`, against the original base; without `text` it is not measured.
+    progress : callable, optional
+        Called with stages done, stages in all, and what is going on.
+
+    Returns
+    -------
+    Study
+        A row a stage and task: ``stage`` (0 is the untouched base, measured on all tasks), ``trained_on``, ``task``,
+        ``accuracy`` (the ``R[t, i]`` of Lopez-Paz & Ranzato, arXiv 1706.08840) with its binomial standard error; and,
+        repeated over the tasks of a stage, ``num_intruders`` against the original base, ``num_new_intruders`` against
+        the stage before, ``forgetting`` of the text with its standard error.
+
+    Raises
+    ------
+    SpectraError
+        If a task, the base or the folder cannot be used.
+    """
+    path = Path(path)
+    plans = [recipe.replace(**({"task": task} if isinstance(task, str) else task)) for task in tasks]
+    if not plans:
+        raise RecipeError("continual learning needs a list of tasks")
+    names = [_task_name(plan.task) for plan in plans]
+    if len(set(names)) < len(names):
+        raise RecipeError(f"two tasks are called alike ({', '.join(names)}); give them files of different names")
+    options = {"k": k, "epsilon": epsilon, "text": str(text) if text else None, "length": length}
+    options |= {"objective": objective, "num_sequences": num_sequences}
+    original = model_directory(recipe.base)
+    reference: Reference | None = None
+    rows: list[dict[str, Any]] = []
+    before = original
+    for stage in range(len(plans) + 1):
+        plan = plans[stage - 1]
+        label = names[stage - 1] if stage else "untouched base"
+        folder = path / (f"stage-{stage}-{names[stage - 1]}" if stage else "stage-0")
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {"options": options, "recipes": [one.to_dict() for one in (plans[:stage] if stage else plans)]}
+        kept = folder / "measured.json"
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        if known.get("wanted") == wanted:
+            rows += known["rows"]
+            before = folder / "model" if stage else original
+            continue
+
+        def report(done: int, total: int, words: str, stage: int = stage, label: str = label) -> None:
+            if progress:
+                progress(100 * stage + 100 * done // total, 100 * (len(plans) + 1), f"stage {stage}, {label}: {words}")
+
+        measured: dict[str, Any] = {}
+        now = original
+        if text is not None and reference is None:
+            report(0, 1, "the base's loss")
+            reference = Reference(
+                original, text, objective=objective, num_sequences=num_sequences, length=length, device=device
+            )
+        if stage:
+            now = _merged_stage(plan.replace(base=str(before)), folder, report)
+            report(4, 5, "comparing")
+            for column, base in (("num_intruders", original), ("num_new_intruders", before)):
+                measured[column] = compare(base, now, k=k, epsilon=epsilon, device=device).num_intruders
+        if reference is not None:
+            row = reference.measure(open_checkpoint(now))
+            measured |= {"forgetting": row["rise"], "forgetting_standard_error": row["rise_standard_error"]}
+        fresh = []
+        for task, one in zip(names, plans[:stage] if stage else plans, strict=False):
+            report(4, 5, f"a new head for {task}")
+            accuracy, count = probe_accuracy(now, one, device=device)
+            error = math.sqrt(accuracy * (1 - accuracy) / count)
+            fresh.append({"stage": stage, "trained_on": label, "task": task, "accuracy": accuracy})
+            fresh[-1] |= {"accuracy_standard_error": error, **measured}
+        with whole_file(kept) as temporary:
+            temporary.write_text(json.dumps({"wanted": wanted, "rows": fresh}, indent=1), encoding="utf-8")
+        rows += fresh
+        before = now
+    provenance = {"base": recipe.base, "tasks": names, "recipe": recipe.to_dict(), **options, "versions": versions()}
+    return Study("continual", pd.DataFrame(rows), provenance)
+
+
+def transfer(table: pd.DataFrame) -> pd.DataFrame:
+    """Average accuracy, backward transfer and forgetting after each stage, from the table of `continual`.
+
+    With ``R[t, i]`` the accuracy on task ``i`` after stage ``t``: ``average_accuracy`` is the mean of ``R[t, i]`` over
+    ``i ≤ t``; ``backward_transfer`` the mean of ``R[t, i] − R[i, i]`` over ``i < t`` (Lopez-Paz & Ranzato, arXiv
+    1706.08840, eq. 2–3); ``forgetting`` the mean of ``max_{l < t} R[l, i] − R[t, i]`` over ``i < t`` (Chaudhry et al.,
+    arXiv 1801.10112, eq. 3), with the maximum over the stages since the task was learned.
+
+    >>> R = pd.DataFrame({"stage": [1, 2, 2], "task": ["a", "a", "b"], "accuracy": [0.9, 0.8, 0.7]})
+    >>> transfer(R).round(3).iloc[-1].tolist()
+    [2.0, 0.75, -0.1, 0.1]
+    """
+    R = table[table["stage"] > 0].pivot(index="stage", columns="task", values="accuracy")
+    order = list(table.loc[table["stage"] == table["stage"].max(), "task"])
+    rows = []
+    for t in R.index:
+        so_far, earlier = order[:t], order[: t - 1]
+        learned = {task: R.loc[i + 1, task] for i, task in enumerate(earlier)}
+        best = {task: R.loc[i + 1 : t - 1, task].max() for i, task in enumerate(earlier)}
+        rows.append(
+            {
+                "stage": t,
+                "average_accuracy": R.loc[t, so_far].mean(),
+                "backward_transfer": sum(R.loc[t, i] - learned[i] for i in earlier) / len(earlier) if earlier else 0.0,
+                "forgetting": sum(best[i] - R.loc[t, i] for i in earlier) / len(earlier) if earlier else 0.0,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _merged_stage(recipe: Recipe, folder: Path, progress: Progress) -> Path:
+    """Train a stage, put what it made into the model it began from, and return that model's directory."""
+    done = folder / "model"
+    if done.exists():
+        return done
+    run_folder = folder / "run"
+    try:
+        Run.open(run_folder)
+    except SpectraError:
+        shutil.rmtree(run_folder, ignore_errors=True)  # cut off: from the start
+    run = train(recipe, run_folder, progress=lambda at, total, words: progress(4 * at, 5 * total, words))
+    import transformers
+
+    start = model_directory(recipe.base)
+    with quiet_libraries():
+        config = transformers.AutoConfig.from_pretrained(start)
+        kind = getattr(transformers, (config.architectures or ["AutoModel"])[0])
+        model = kind.from_pretrained(start)
+        graft(model, open_checkpoint(run.path))
+        shutil.rmtree(folder / "partial-model", ignore_errors=True)
+        model.save_pretrained(folder / "partial-model")
+        load_tokenizer(start).save_pretrained(folder / "partial-model")
+    (folder / "partial-model").rename(done)
+    return done
+
+
+def _task_name(task: str) -> str:
+    return Path(task).stem.removesuffix(".train").replace(":", "-")

@@ -1,0 +1,93 @@
+"""From lists of recipe fields to one recipe a run."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import RecipeError
+from ..trainer import Recipe
+
+# Options of the sweep itself, beside the fields of a recipe, in its file.
+OPTIONS = ("k", "epsilon", "text", "objective", "num_sequences", "length", "device", "method_of_comparison")
+
+
+def load_grid(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe fields and the options of a sweep's YAML or JSON file.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such file, or it is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a sweep is a mapping of recipe fields to values or lists of values")
+    return {k: v for k, v in values.items() if k not in OPTIONS}, {k: v for k, v in values.items() if k in OPTIONS}
+
+
+def recipes(fields: Mapping[str, Any]) -> dict[str, Recipe]:
+    """Every combination of the listed values, by the name of its run.
+
+    Parameters
+    ----------
+    fields : Mapping
+        Recipe fields; a list gives a run for each of its values. ``variants`` is a list of mappings of further fields,
+        each combined with all that is outside, where only some combinations are wanted. ``alpha`` may be a rule:
+        ``"2r"``, ``"r"``.
+
+    Raises
+    ------
+    RecipeError
+        If a field is unknown or a value does not fit.
+
+    Examples
+    --------
+    >>> grid = {"base": "b", "task": "t.csv", "seed": [0, 1],
+    ...         "variants": [{"method": "full"}, {"method": "lora", "rank": [1, 8], "alpha": "r"}]}
+    >>> [(r.method, r.rank, r.alpha, r.seed) for r in recipes(grid).values()][:3]
+    [('full', 8, None, 0), ('full', 8, None, 1), ('lora', 1, 1.0, 0)]
+    """
+    shared = {name: value for name, value in fields.items() if name != "variants"}
+    found: dict[str, Recipe] = {}
+    for variant in fields.get("variants") or [{}]:
+        if not isinstance(variant, Mapping):
+            raise RecipeError(f"variants: {variant!r} is not a mapping of recipe fields")
+        axes = {
+            name: value if isinstance(value, (list, tuple)) and name != "text_fields" else [value]
+            for name, value in {"resume_points": 0, **shared, **variant}.items()
+        }
+        for values in itertools.product(*axes.values()):
+            recipe = _recipe(dict(zip(axes, values, strict=True)))
+            found.setdefault(run_name(recipe), recipe)
+    return found
+
+
+def run_name(recipe: Recipe) -> str:
+    """Readable, and another for every other recipe."""
+    digest = hashlib.sha256(json.dumps(recipe.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+    rank = "" if recipe.method == "full" else f"-r{recipe.rank}"
+    return f"{recipe.method}{rank}-lr{recipe.rate:g}-s{recipe.seed}-{digest}"
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    if isinstance(values.get("alpha"), str):
+        rule = re.fullmatch(r"(\d*\.?\d*)r", values["alpha"])
+        if not rule:
+            raise RecipeError(f"alpha: {values['alpha']!r} is neither a number nor a rule such as 2r")
+        values["alpha"] = float(rule[1] or 1) * values.get("rank", Recipe.rank)
+    if values.get("method") == "full":  # has neither: one run, however many ranks the others have
+        values = {name: value for name, value in values.items() if name not in ("rank", "alpha")}
+    return Recipe.from_dict(values)

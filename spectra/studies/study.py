@@ -1,0 +1,162 @@
+"""What a study measured: one tidy table and where it came from, in memory, on disk, in a notebook."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import math
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .._version import __version__
+from ..comparison import Comparison
+from ..errors import ResultError
+from ..files import whole_file
+from ..results import read_comparisons
+
+SCHEMA_VERSION = 1
+KINDS = ("sweep", "forgetting", "intervention", "continual", "dynamics")
+_METADATA = b"spectra"
+
+
+@dataclass(frozen=True, eq=False)  # tables have no truth value to compare by
+class Study:
+    """A table of measurements, one row each.
+
+    Attributes
+    ----------
+    kind : str
+        ``"sweep"``, ``"forgetting"``, ``"intervention"``, ``"continual"`` or ``"dynamics"``; what the columns mean is
+        said by the function that made it.
+    table : DataFrame
+    provenance : Mapping
+        Base, text, options, versions.
+    """
+
+    kind: str
+    table: pd.DataFrame
+    provenance: Mapping[str, Any]
+
+    def to_bytes(self, format_: str) -> bytes:
+        """The table as ``"json"`` or ``"parquet"`` (with the provenance), ``"csv"`` or ``"markdown"`` (without)."""
+        if format_ == "csv":
+            return str(self.table.to_csv(index=False)).encode()
+        if format_ == "markdown":
+            return _markdown(self.table).encode()
+        header = {"schema_version": SCHEMA_VERSION, "kind": self.kind, "provenance": dict(self.provenance)}
+        if format_ == "json":
+            rows = [{name: _plain(cell) for name, cell in row.items()} for row in self.table.to_dict("records")]
+            return (json.dumps(header | {"rows": rows}, indent=1, allow_nan=False) + "\n").encode()
+        table = pa.Table.from_pandas(self.table, preserve_index=False)
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA: json.dumps(header)})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        return buffer.getvalue()
+
+    def write(self, path: str | Path) -> None:
+        """Save as ``.json``, ``.parquet`` or ``.csv``, whole or not at all; the first two are read back.
+
+        Raises
+        ------
+        ResultError
+            If the suffix is none of these.
+        """
+        format_ = Path(path).suffix.removeprefix(".")
+        if format_ not in ("json", "parquet", "csv"):
+            raise ResultError(f"{path}: a study is saved as .json, .parquet or .csv; choose one of these suffixes")
+        content = self.to_bytes(format_)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Study:
+        """Read one back.
+
+        Raises
+        ------
+        ResultError
+            If the file is not a saved study.
+        """
+        path = Path(path)
+        try:
+            if path.suffix == ".json":
+                header = json.loads(path.read_text(encoding="utf-8"))
+                table = pd.DataFrame(header["rows"])
+            else:
+                stored = pq.read_table(path)
+                header, table = json.loads(stored.schema.metadata[_METADATA]), stored.to_pandas()
+            if header["schema_version"] > SCHEMA_VERSION:
+                raise ResultError(f"{path}: written by a newer spectra; update to read it")
+            return cls(header["kind"], table, header["provenance"])
+        except FileNotFoundError as error:
+            raise ResultError(f"{path}: no such file; give a study saved with -o") from error
+        except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
+            raise ResultError(f"{path}: not a saved study ({' '.join(str(error).split())})") from error
+
+    def __repr__(self) -> str:
+        return f"<Study ({self.kind}) of {len(self.table)} rows: {', '.join(self.table.columns)}>"
+
+    def _repr_html_(self) -> str:
+        shown = self.table.to_html(index=False, max_rows=30, float_format=lambda v: f"{v:.4g}", border=0)
+        return f"<p><b>{html.escape(self.kind)}</b></p>{shown}"
+
+
+def read_saved(paths: Iterable[str | Path]) -> tuple[list[Comparison], list[Study]]:
+    """Saved comparisons and studies, whichever each file holds.
+
+    Raises
+    ------
+    ResultError
+        If a file is neither.
+    """
+    comparisons: list[Comparison] = []
+    studies: list[Study] = []
+    for path in map(Path, paths):
+        if _holds_study(path):
+            studies.append(Study.read(path))
+        else:
+            comparisons += read_comparisons(path)
+    return comparisons, studies
+
+
+def _holds_study(path: Path) -> bool:
+    try:
+        if path.suffix == ".parquet":
+            return _METADATA in (pq.read_schema(path).metadata or {})
+        return path.suffix == ".json" and "kind" in json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError, OSError, pa.ArrowException):
+        return False  # what is wrong, the reader of comparisons says
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    import peft
+    import torch
+    import transformers
+
+    found = {"spectra": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
+    return found | {"peft": peft.__version__, "python": platform.python_version()}
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
+    if cell is pd.NA or cell is None:
+        return None
+    return cell.item() if hasattr(cell, "item") else cell
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    for row in table.itertuples(index=False):
+        cells = [f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("|", "\\|") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

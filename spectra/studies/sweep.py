@@ -1,0 +1,264 @@
+"""Sweeps: train a grid of recipes, compare each with the base, measure forgetting, one table."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..comparing import compare
+from ..comparison import Comparison
+from ..errors import RecipeError, SpectraError
+from ..files import whole_file
+from ..trainer import Recipe, Run, train
+from ..weights import open_checkpoint
+from .forgetting import Reference
+from .grid import recipes
+from .study import Study, versions
+
+RUNS, VECTORS = "runs.parquet", "vectors.parquet"
+_FIELDS = ("method", "rank", "alpha", "learning_rate", "seed", "num_examples", "modules", "epochs", "max_steps")
+Progress = Callable[[int, int, str], None]
+
+
+def sweep(
+    fields: Mapping[str, Any],
+    path: str | Path,
+    *,
+    k: int = 10,
+    epsilon: float | Sequence[float] = (0.5, 0.8),
+    method_of_comparison: str = "auto",
+    text: str | Path | None = None,
+    objective: str = "auto",
+    num_sequences: int = 128,
+    length: int = 128,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Study:
+    """Train every recipe of a grid on one base, and measure intruders, accuracy and forgetting of each.
+
+    What is finished in `path` is neither trained nor measured again; a run that was cut off starts anew. A run that
+    fails is recorded with its reason, and tried again the next time.
+
+    Parameters
+    ----------
+    fields : Mapping
+        Recipe fields, values or lists of values; see `spectra.studies.grid.recipes`.
+    path : str or Path
+        The folder: ``runs.parquet`` (a row a run), ``vectors.parquet`` (a row an examined singular vector),
+        ``runs/`` (the checkpoints), ``measured/``.
+    k, epsilon, method_of_comparison, device
+        Of `spectra.compare`. A column ``num_intruders_<epsilon>`` for each epsilon.
+    text, objective, num_sequences, length
+        Of `spectra.forgetting`; without `text` it is not measured.
+    progress : callable, optional
+        Called with hundredths of runs done and in all, and what is going on, with an estimate of the time left.
+
+    Returns
+    -------
+    Study
+        A row a run: the recipe's fields, ``status`` and ``reason``, ``accuracy`` with its binomial standard error (or
+        ``perplexity``), the counts, ``num_at_chance`` (vectors no nearer to the base than 99% of random directions
+        are), means of rank and size of the update over the matrices, ``forgetting`` with its standard error, seconds
+        of training.
+
+    Raises
+    ------
+    SpectraError
+        If the grid, the folder or the text cannot be used at all.
+    """
+    path = Path(path)
+    grid = recipes(fields)
+    if len({recipe.base for recipe in grid.values()}) != 1:
+        raise RecipeError("a sweep has one base; make one sweep a base")
+    base = next(iter(grid.values())).base
+    epsilons = [epsilon] if isinstance(epsilon, float) else list(epsilon)
+    options = {"k": k, "epsilon": epsilons, "method": method_of_comparison, "text": str(text) if text else None}
+    options |= {"objective": objective, "num_sequences": num_sequences, "length": length}
+    for folder in ("runs", "measured"):
+        (path / folder).mkdir(parents=True, exist_ok=True)
+    reference: Reference | None = None
+    rows, frames = [], []
+    timer = _Remaining(len(grid))
+    for number, (name, recipe) in enumerate(grid.items()):
+
+        def report(done: int, total: int, words: str, number: int = number, name: str = name) -> None:
+            if progress:
+                where = f"run {number + 1} of {len(grid)}, {name}: {words}{timer.words(number + done / total)}"
+                progress(100 * number + 100 * done // total, 100 * len(grid), where)
+
+        kept = path / "measured" / f"{name}.json"
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        if known.get("options") == options:
+            row, vectors = known["row"], pd.read_parquet(kept.with_suffix(".parquet"))
+            timer.skip()
+        else:
+            try:
+                run = _trained(recipe, path / "runs" / name, report)
+                if text is not None and reference is None:
+                    report(1, 1, "the base's loss")
+                    reference = Reference(
+                        base, text, objective=objective, num_sequences=num_sequences, length=length, device=device
+                    )
+                report(1, 1, "measuring")
+                result = compare(base, run.path, k=k, epsilon=epsilons, method=method_of_comparison, device=device)
+                row = _training_columns(run) | comparison_columns(result)
+                if reference is not None:
+                    lost = reference.measure(open_checkpoint(run.path))
+                    row |= {"forgetting": lost["rise"], "forgetting_standard_error": lost["rise_standard_error"]}
+                vectors = vector_columns(result)
+            except Exception as error:  # whatever it is, the other runs go on, and the table says so
+                reason = " ".join(str(error).split()) or type(error).__name__
+                rows.append({"run": name, "status": "failed", "reason": reason, **_recipe_columns(recipe)})
+                continue
+            _write_parquet(vectors, kept.with_suffix(".parquet"))
+            _write_json({"options": options, "row": row}, kept)
+        rows.append({"run": name, "status": "done", "reason": "", **_recipe_columns(recipe), **row})
+        frames.append(vectors.assign(run=name))
+    provenance = {"base": base, "tasks": sorted({recipe.task for recipe in grid.values()}), **options}
+    if not frames:
+        raise SpectraError(f"{path}: none of {len(rows)} runs succeeded; the first: {rows[0]['reason']}")
+    return _finished(rows, frames, provenance, path)
+
+
+def sweep_existing(
+    base: Any,
+    tuned: Sequence[Any],
+    path: str | Path | None = None,
+    *,
+    k: int = 10,
+    epsilon: float | Sequence[float] = (0.5, 0.8),
+    method_of_comparison: str = "auto",
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Study:
+    """The spectral part of a sweep for checkpoints that were trained elsewhere.
+
+    Method, rank and α are taken from a run directory or an adapter's config where there is one. Parameters, columns
+    and what is written to `path` are those of `sweep`.
+    """
+    epsilons = [epsilon] if isinstance(epsilon, float) else list(epsilon)
+    rows, frames = [], []
+    results: dict[str, Comparison | SpectraError] = {}
+    for done, one in enumerate(tuned):
+        if progress:
+            progress(done, len(tuned), str(one))
+        try:
+            results[str(one)] = compare(base, one, k=k, epsilon=epsilons, method=method_of_comparison, device=device)
+        except SpectraError as error:
+            results[str(one)] = error
+    for name, result in results.items():
+        known = _existing_columns(name)
+        if isinstance(result, SpectraError):
+            rows.append({"run": name, "status": "failed", "reason": str(result), **known})
+            continue
+        rows.append({"run": name, "status": "done", "reason": "", **known, **comparison_columns(result)})
+        frames.append(vector_columns(result).assign(run=name))
+    if not frames:
+        raise SpectraError(rows[0]["reason"] if rows else "no checkpoints were given")
+    provenance = {"base": str(base), "k": k, "epsilon": epsilons, "method": method_of_comparison}
+    return _finished(rows, frames, provenance, Path(path) if path else None)
+
+
+def comparison_columns(result: Comparison) -> dict[str, Any]:
+    """What one comparison says, as columns of a run."""
+    table = result.matrices
+    at_chance = [
+        sum(upper < row.null_cosine_q99 for upper in row.max_cosine_upper) for row in table.itertuples(index=False)
+    ]
+    found: dict[str, Any] = {f"num_intruders_{epsilon:g}": result.count(epsilon) for epsilon in result.epsilons}
+    found |= {"num_at_chance": sum(at_chance), "num_vectors": sum(map(len, table["max_cosine"]))}
+    for column in ("effective_rank", "stable_rank", "relative_delta", "spike_ratio", "intruder_energy_share"):
+        found[column] = float(table[column].mean())
+    return found
+
+
+def vector_columns(result: Comparison) -> pd.DataFrame:
+    """A row an examined vector, with the layer and module of its matrix."""
+    places = result.matrices.set_index("name")[["layer", "module"]]
+    return result.vectors.drop(columns="is_intruder").join(places, on="name")
+
+
+class _Remaining:
+    """How long the rest will take, from the runs trained so far."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.skipped, self.started = total, 0, time.monotonic()
+
+    def skip(self) -> None:
+        self.skipped += 1
+
+    def words(self, done: float) -> str:
+        trained = done - self.skipped
+        if trained < 0.1:
+            return ""
+        minutes = (time.monotonic() - self.started) / trained * (self.total - done) / 60
+        return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
+
+
+def _trained(recipe: Recipe, path: Path, progress: Progress) -> Run:
+    try:
+        Run.open(path)
+    except RecipeError:
+        shutil.rmtree(path, ignore_errors=True)  # cut off: from the start, so that it is the run it would have been
+    return train(recipe, path, progress=progress)
+
+
+def _recipe_columns(recipe: Recipe) -> dict[str, Any]:
+    values = recipe.to_dict() | {"learning_rate": recipe.rate, "alpha": recipe.lora_alpha}
+    if recipe.method == "full":
+        values |= {"rank": None, "alpha": None}
+    return {name: values[name] for name in _FIELDS}
+
+
+def _training_columns(run: Run) -> dict[str, Any]:
+    metrics = run.metrics
+    found: dict[str, Any] = {
+        name: metrics[name] for name in ("accuracy", "perplexity", "loss", "steps", "seconds") if name in metrics
+    }
+    if "accuracy" in found:
+        found["accuracy_standard_error"] = math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / metrics["num_eval"])
+    return found
+
+
+def _existing_columns(name: str) -> dict[str, Any]:
+    try:
+        run = Run.open(name)
+        return _recipe_columns(run.recipe) | _training_columns(run)
+    except SpectraError:
+        pass
+    try:
+        config = json.loads((Path(name) / "adapter_config.json").read_text(encoding="utf-8"))
+        return {"method": str(config["peft_type"]).lower(), "rank": config.get("r"), "alpha": config.get("lora_alpha")}
+    except (OSError, ValueError, KeyError):
+        return {"method": None, "rank": None, "alpha": None}
+
+
+def _finished(rows: list[dict[str, Any]], frames: list[pd.DataFrame], provenance: Any, path: Path | None) -> Study:
+    table = pd.DataFrame(rows)
+    for column in table:
+        if all(cell is None or isinstance(cell, (int, float)) for cell in table[column]):
+            table[column] = pd.to_numeric(table[column])
+    study = Study("sweep", table, {**provenance, "versions": versions()})
+    if path is not None:
+        path.mkdir(parents=True, exist_ok=True)
+        vectors = pd.concat(frames, ignore_index=True)
+        _write_parquet(vectors[["run", *vectors.columns.drop("run")]], path / VECTORS)
+        study.write(path / RUNS)
+    return study
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    with whole_file(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def _write_json(value: Any, path: Path) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")

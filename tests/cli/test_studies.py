@@ -1,0 +1,129 @@
+"""sweep, forgetting, intervene, continual, report: what they print and write; what they compute is tested elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spectra import Study
+from tests.cli.conftest import Spectra
+from tests.conftest import WORDS
+
+FAST = ("--max-steps", 3, "--max-length", 16)
+ON_TEXT = ("--sequences", 4, "--length", 12)
+
+
+@pytest.fixture
+def text(spectra: Spectra, rng: np.random.Generator) -> str:
+    paragraphs = [". ".join(" ".join(rng.choice(WORDS, size=8)) for _ in range(4)) for _ in range(20)]
+    Path("general.txt").write_text("\n\n".join(paragraphs))
+    return "general.txt"
+
+
+@pytest.fixture
+def swept(spectra: Spectra, pico: dict[str, Path], text: str) -> str:
+    result = spectra(
+        "sweep", "--base", pico["mlm"], "--task", pico["labelled"], "--method", "full", "--method", "lora",
+        "--rank", 1, "--rank", 2, "--lr", 0.1, *FAST, "--text", text, *ON_TEXT, "-o", "swept",
+    )  # fmt: skip
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "3 runs, 0 failed" in result.stdout
+    headings = " ".join(result.stdout.split("full")[0].split())
+    assert all(word in headings for word in ("method", "rate", "accuracy", "intruders", "forgetting"))
+    return "swept"
+
+
+def test_sweep_from_a_file_and_from_options_share_their_runs(
+    spectra: Spectra, pico: dict[str, Path], swept: str
+) -> None:
+    before = Study.read("swept/runs.parquet").table
+    fields = {"base": str(pico["mlm"]), "task": str(pico["labelled"]), "learning_rate": 0.1, "max_steps": 3}
+    fields |= {"max_length": 16, "variants": [{"method": "full"}, {"rank": [1, 2]}], "text": "general.txt"}
+    Path("s.yaml").write_text(json.dumps(fields | {"num_sequences": 4, "length": 12}))
+    result = spectra("sweep", "s.yaml", "-o", "swept", "-q")
+    assert result.exit_code == 0
+    assert Study.read("swept/runs.parquet").table["run"].tolist() == before["run"].tolist()
+    assert Study.read("swept/runs.parquet").table["seconds"].tolist() == before["seconds"].tolist()  # not again
+
+
+def test_sweep_of_existing_checkpoints(spectra: Spectra, pico: dict[str, Path], swept: str) -> None:
+    runs = sorted(Path("swept/runs").iterdir())
+    result = spectra("sweep", "--existing", pico["mlm"], *runs, "-e", 0.9, "-o", "compared")
+    assert result.exit_code == 0
+    assert "intruders 0.9" in " ".join(result.stdout.split())
+    assert len(pd.read_parquet("compared/vectors.parquet")) > 0
+
+
+def test_forgetting(spectra: Spectra, pico: dict[str, Path], swept: str, text: str) -> None:
+    runs = sorted(Path("swept/runs").iterdir())
+    result = spectra("forgetting", pico["mlm"], *runs, "--text", text, *ON_TEXT)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert all(run.name in result.stdout for run in runs)
+    assert spectra("forgetting", pico["mlm"], runs[0], "--text", text, *ON_TEXT, "-o", "f.json").stdout == ""
+    assert Study.read("f.json").table["rise"][0] == 0
+    csv = spectra("forgetting", pico["mlm"], runs[0], "--text", text, *ON_TEXT, "--format", "csv").stdout
+    assert csv.splitlines()[0].startswith("model,loss,standard_error,rise")
+
+
+def test_intervene(spectra: Spectra, pico: dict[str, Path], swept: str, text: str) -> None:
+    run = next(path for path in Path("swept/runs").iterdir() if "lora-r1" in path.name)
+    result = spectra(
+        "intervene", pico["mlm"], run, "--lambda", 0, "-e", 0.95, "--text", text, *ON_TEXT, "--format", "json"
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = json.loads(result.stdout)["rows"]
+    assert {(row["target"], row["lambda"]) for row in rows} == {
+        (what, factor) for what in ("intruder", "neighbour", "random", "shrunk") for factor in (0.0, 1.0)
+    }
+
+
+def test_continual(spectra: Spectra, pico: dict[str, Path]) -> None:
+    lines = Path(pico["labelled"]).read_text().splitlines()
+    for name, part in (("a", lines[:60]), ("b", lines[60:])):
+        Path(f"{name}.jsonl").write_text("\n".join(part))
+    config = {"base": str(pico["mlm"]), "tasks": ["a.jsonl", {"task": "b.jsonl", "max_steps": 2}], "max_steps": 3}
+    Path("c.yaml").write_text(json.dumps(config | {"learning_rate": 0.1, "rank": 1, "max_length": 16}))
+    result = spectra("continual", "c.yaml", "--folder", "stages")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "average accuracy" in result.stdout
+    assert "untouched base" in result.stdout
+
+
+def test_report_of_a_comparison_and_studies(spectra: Spectra, swept: str) -> None:
+    spectra("compare", "base.safetensors", "tuned.safetensors", "-o", "result.json")
+    result = spectra("report", "result.json", "swept/runs.parquet", "-o", "report.html", "--title", "mine")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "report.html\n", "")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "<title>mine</title>" in page
+    assert "<h2>Sweep</h2>" in page
+
+
+@pytest.mark.parametrize("kind", ["sweep", "correlation"])
+def test_plots_of_a_study(spectra: Spectra, swept: str, kind: str) -> None:
+    assert spectra("plot", kind, "swept/runs.parquet", "-o", "x.svg").exit_code == 0
+    assert Path("x.svg").read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("forgetting", "b", "t"), "name a --text"),
+        (("forgetting", "./nowhere", "t", "--text", "x.txt"), "./nowhere: running a model needs"),
+        (("sweep", "absent.yaml", "-o", "s"), "absent.yaml: cannot be read"),
+        (("sweep", "--base", "b", "-o", "s"), "a recipe needs 'task'"),
+        (("sweep", "--existing", "b", "-o", "s"), "--existing takes BASE"),
+        (("continual", "absent.yaml", "--folder", "f"), "absent.yaml: cannot be read"),
+        (("intervene", "base.safetensors", "tuned.safetensors"), "name a --text, or a --task"),
+        (("report", "base.safetensors", "-o", "r.html"), "base.safetensors: not a saved result"),
+        (("report", "x.json", "-o", "r.txt"), "a report is a .html file"),
+        (("plot", "sweep", "absent.parquet", "-o", "x.svg"), "absent.parquet: no such file"),
+    ],
+)
+def test_bad_input(spectra: Spectra, args: tuple[object, ...], message: str) -> None:
+    result = spectra(*args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in " ".join(result.stderr.split())

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from spectra import (
+    Study,
+    plot_continual,
+    plot_correlation,
+    plot_dynamics,
+    plot_forgetting,
+    plot_intervention,
+    plot_sweep,
+)
+from spectra.plots import STUDY_PLOTS
+
+SWEEP = pd.DataFrame(
+    [
+        {"run": f"{m}{r}{s}", "status": "done", "method": m, "rank": r, "learning_rate": lr, "seed": s,
+         "num_intruders_0.5": n + s, "num_intruders_0.8": 3 * n, "forgetting": 0.1 * n + 0.01 * s}
+        for m, r, lr, n in [("full", None, 1e-4, 0), ("lora", 1, 1e-3, 6), ("lora", 8, 1e-3, 2), ("lora", 8, 2e-3, 4)]
+        for s in (0, 2)
+    ]
+    + [{"run": "x", "status": "failed", "method": "lora", "rank": 64, "learning_rate": 1.0, "seed": 0}]
+).astype({"rank": float})  # fmt: skip
+STUDIES = {
+    "sweep": Study("sweep", SWEEP, {}),
+    "forgetting": Study(
+        "forgetting",
+        pd.DataFrame({"model": ["base", "a", "b"], "rise": [0.0, 0.2, -0.1], "rise_standard_error": [0.0, 0.05, 0.02]}),
+        {"objective": "causal"},
+    ),
+    "intervention": Study(
+        "intervention",
+        pd.DataFrame(
+            [(t, x, 0.3 * x + i, 0.9) for i, t in enumerate(("intruder", "random")) for x in (0.0, 0.5, 1.0)],
+            columns=["target", "lambda", "forgetting", "accuracy"],
+        ),
+        {},
+    ),
+    "continual": Study(
+        "continual",
+        pd.DataFrame(
+            [(0, "a", 0.5), (0, "b", 0.6), (1, "a", 0.9), (2, "a", 0.8), (2, "b", 0.7)],
+            columns=["stage", "task", "accuracy"],
+        ),
+        {},
+    ),
+    "dynamics": Study(
+        "dynamics",
+        pd.DataFrame(
+            [(r, s, 10 * s, s) for r in ("full", "lora") for s in (1, 2, 3)],
+            columns=["run", "accuracy", "step", "num_intruders_0.8"],
+        ),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STUDY_PLOTS)
+def test_every_study_has_a_figure_with_labels_on_the_axes_it_is_given(kind: str) -> None:
+    ax = Figure().subplots()
+    assert STUDY_PLOTS[kind](STUDIES[kind], ax=ax) is ax
+    assert ax.get_xlabel()
+    assert ax.get_ylabel() or kind == "forgetting"  # whose bars are named one by one
+
+
+def _points(ax: Any, line: int = 0) -> list[tuple[float, float]]:
+    drawn = ax.containers[line].lines[0]
+    return list(zip(drawn.get_xdata().tolist(), drawn.get_ydata().tolist(), strict=True))
+
+
+def test_a_sweep_is_drawn_as_means_over_seeds_with_full_tuning_last() -> None:
+    ax = plot_sweep(STUDIES["sweep"])
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "8", "full"]
+    assert _points(ax) == [(0, 7.0), (1, 4.0), (2, 1.0)]
+    deviation = ax.containers[0].lines[2][0].get_segments()[0]
+    assert np.ptp(deviation[:, 1]) / 2 == pytest.approx(np.std([6, 8], ddof=1))
+    by_rate = plot_sweep(STUDIES["sweep"], "learning_rate", "num_intruders_0.8", by="rank")
+    assert "learning rate" in by_rate.get_xlabel()
+    assert "ε = 0.8" in by_rate.get_ylabel()
+
+
+def test_correlation_states_rho_of_all_runs_that_were_measured() -> None:
+    ax = plot_correlation(STUDIES["sweep"], "num_intruders_0.5")
+    assert "n = 8" in ax.get_title()
+    assert sum(len(line.get_xdata()) for line in ax.lines) == 8
+
+
+def test_bars_lines_and_stages_hold_the_tables_numbers() -> None:
+    bars = plot_forgetting(STUDIES["forgetting"]).patches
+    assert [bar.get_width() for bar in bars] == [0.2, -0.1]  # the base itself is the line at zero
+    assert _points(plot_intervention(STUDIES["intervention"])) == [(0.0, 0.0), (0.5, 0.15), (1.0, 0.3)]
+    assert _points(plot_continual(STUDIES["continual"])) == [(1, 0.9), (2, 0.8)]
+    assert _points(plot_dynamics(STUDIES["dynamics"], "accuracy")) == [(10, 1), (20, 2), (30, 3)]

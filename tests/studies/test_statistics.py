@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from spectra import rank_correlation
+from spectra.studies.statistics import spread
+
+
+def test_rho_and_p_are_scipys() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=40)
+    y = x + rng.normal(size=40)
+    found = rank_correlation(x.tolist(), y.tolist())
+    expected = scipy.stats.spearmanr(x, y)
+    assert (found.rho, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert found.low < found.rho < found.high
+
+
+def test_few_pairs_get_a_permutation_p() -> None:
+    found = rank_correlation([1, 2, 3, 4], [1, 2, 3, 4])
+    assert found.p == pytest.approx(2 / 24)  # two of the 24 orders are as extreme; the t approximation says 0
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for seed in range(60):  # independent: the truth is 0
+        found = rank_correlation(rng.normal(size=30).tolist(), rng.normal(size=30).tolist(), seed=seed, resamples=400)
+        covered += found.low <= 0 <= found.high
+    assert 50 <= covered <= 60
+
+
+def test_pairs_with_a_hole_are_left_out_and_too_few_refused() -> None:
+    nan = float("nan")
+    assert rank_correlation([1, 2, 3, 4, nan], [2, 3, 4, 5, 1]).n == 4
+    with pytest.raises(ValueError, match="four pairs"):
+        rank_correlation([1, 2, 3, nan], [1, 2, 3, 4])
+
+
+def test_a_constant_side_has_no_correlation() -> None:
+    assert np.isnan(rank_correlation([0.0] * 12, range(12)).rho)
+
+
+def test_spread() -> None:
+    assert spread([0.5], 2) == "0.50"
+    assert spread([1, 3], 1) == "2.0 ± 1.4"

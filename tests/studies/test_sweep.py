@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import spectra
+from spectra import RecipeError, SpectraError, Study, compare, forgetting, sweep, sweep_existing
+from spectra.studies import sweep as module
+
+FAST = {"num_sequences": 4, "length": 12, "k": 3, "epsilon": [0.5, 0.9]}
+VOLATILE = ["seconds"]
+
+
+def test_one_row_a_run_with_what_compare_train_and_forgetting_say(
+    grid: dict[str, Any], text: Path, tmp_path: Path
+) -> None:
+    study = sweep(grid, tmp_path / "s", text=text, **FAST)
+    table = study.table
+    assert table["method"].tolist() == ["full", "lora", "lora"]
+    assert table["rank"].tolist()[1:] == [1, 4]
+    assert pd.isna(table["rank"][0])
+    assert table["status"].tolist() == ["done"] * 3
+    run = spectra.Run.open(tmp_path / "s" / "runs" / table["run"][1])
+    result = compare(grid["base"], run.path, k=3, epsilon=[0.5, 0.9])
+    row = table.iloc[1]
+    assert (row["num_intruders_0.5"], row["num_intruders_0.9"]) == (result.count(0.5), result.count(0.9))
+    assert row["accuracy"] == run.metrics["accuracy"]
+    assert row["accuracy_standard_error"] == pytest.approx((row["accuracy"] * (1 - row["accuracy"]) / 12) ** 0.5)
+    lost = forgetting(grid["base"], run.path, text, num_sequences=4, length=12).table.iloc[1]
+    assert row["forgetting"] == pytest.approx(lost["rise"], abs=1e-6)
+    assert row["num_vectors"] == sum(map(len, result.matrices["max_cosine"]))
+    vectors = pd.read_parquet(tmp_path / "s" / "vectors.parquet")
+    assert vectors.groupby("run").size().to_dict() == dict(zip(table["run"], table["num_vectors"], strict=True))
+    assert (vectors[vectors["run"] == row["run"]]["max_cosine_upper"] < 0.9).sum() == row["num_intruders_0.9"]
+    back = Study.read(tmp_path / "s" / "runs.parquet")
+    pd.testing.assert_frame_equal(back.table, table)
+
+
+def test_nothing_is_trained_or_measured_twice(
+    grid: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sweep(grid, tmp_path / "s", **FAST)
+    monkeypatch.setattr(module, "compare", lambda *args, **options: pytest.fail("measured twice"))
+    monkeypatch.setattr(module, "train", lambda *args, **options: pytest.fail("trained twice"))
+    pd.testing.assert_frame_equal(sweep(grid, tmp_path / "s", **FAST).table, first.table)
+    with pytest.raises(pytest.fail.Exception):  # negative control: another k is measured again
+        sweep(grid, tmp_path / "s", **FAST | {"k": 2})
+
+
+def test_other_options_measure_again_and_train_nothing(
+    grid: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(grid, tmp_path / "s", **FAST)
+    monkeypatch.setattr(module, "train", lambda recipe, path, **options: spectra.Run.open(path))
+    assert sweep(grid, tmp_path / "s", **FAST | {"k": 2}).table["num_vectors"].max() < 3 * 14
+
+
+def test_a_failed_run_is_recorded_and_the_rest_goes_on(grid: dict[str, Any], tmp_path: Path) -> None:
+    grid["variants"].append({"method": "full", "learning_rate": 1e30})
+    study = sweep(grid, tmp_path / "s", **FAST)
+    assert study.table["status"].tolist() == ["done", "done", "done", "failed"]
+    assert "diverged" in study.table["reason"].iloc[-1]
+    assert len(pd.read_parquet(tmp_path / "s" / "vectors.parquet")["run"].unique()) == 3
+
+
+def test_killed_in_the_middle_and_run_again_it_ends_where_it_would_have(
+    grid: dict[str, Any], text: Path, tmp_path: Path
+) -> None:
+    expected = sweep(grid, tmp_path / "whole", text=text, **FAST).table
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(spectra.__file__).parents[1])!r})
+import spectra
+def kill(done, total, words):
+    if done > 140: os.kill(os.getpid(), signal.SIGKILL)  # within the training of the second of three runs
+spectra.sweep({grid!r}, {str(tmp_path / "cut")!r}, text={str(text)!r}, progress=kill, **{FAST!r})
+"""
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list((tmp_path / "cut" / "measured").glob("*.json"))) == 1
+    assert not (tmp_path / "cut" / "runs.parquet").exists()
+    second = tmp_path / "cut" / "runs" / expected["run"][1]
+    assert second.exists()
+    assert not (second / "metrics.json").exists()
+    trained: list[str] = []
+    original = module.train
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            module, "train", lambda recipe, path, **o: trained.append(Path(path).name) or original(recipe, path, **o)
+        )
+        again = sweep(grid, tmp_path / "cut", text=text, **FAST).table
+    assert trained == expected["run"].tolist()[1:]  # what was finished is not trained twice
+    pd.testing.assert_frame_equal(again.drop(columns=VOLATILE), expected.drop(columns=VOLATILE))
+    vectors = [pd.read_parquet(tmp_path / name / "vectors.parquet") for name in ("whole", "cut")]
+    pd.testing.assert_frame_equal(*vectors)
+
+
+def test_progress_says_which_run_and_how_long(grid: dict[str, Any], tmp_path: Path) -> None:
+    seen: list[tuple[int, int, str]] = []
+    sweep(grid, tmp_path / "s", **FAST, progress=lambda *report: seen.append(report))
+    assert all(0 <= done <= total == 300 for done, total, _ in seen)
+    assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
+    assert "run 3 of 3" in seen[-1][2]
+    assert "left" in seen[-1][2]
+
+
+def test_checkpoints_trained_elsewhere(grid: dict[str, Any], tmp_path: Path) -> None:
+    study = sweep(grid, tmp_path / "s", **FAST)
+    paths = [str(tmp_path / "s" / "runs" / name) for name in study.table["run"]]
+    (tmp_path / "plain").mkdir()
+    for file in ("adapter_config.json", "adapter_model.safetensors"):  # an adapter that is no run of ours
+        (tmp_path / "plain" / file).write_bytes(Path(paths[2], file).read_bytes())
+    found = sweep_existing(
+        grid["base"], [*paths, tmp_path / "plain", tmp_path / "absent"], tmp_path / "e", k=3, epsilon=[0.5, 0.9]
+    ).table
+    columns = ["method", "rank", "alpha", "accuracy", "num_intruders_0.9", "effective_rank"]
+    pd.testing.assert_frame_equal(found[columns][:3], study.table[columns], check_dtype=False)
+    assert found[["method", "rank", "alpha", "num_intruders_0.9"]].iloc[3].tolist() == [
+        "lora", 4, 8, study.table["num_intruders_0.9"][2]
+    ]  # fmt: skip
+    assert found["status"].tolist() == ["done"] * 4 + ["failed"]
+    assert json.loads(json.dumps(found["reason"].iloc[-1])).startswith(str(tmp_path / "absent"))
+    assert (tmp_path / "e" / "vectors.parquet").exists()
+
+
+def test_mistakes(grid: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="one base"):
+        sweep({**grid, "base": ["a", "b"]}, tmp_path / "s")
+    with pytest.raises(SpectraError, match=r"none of 3 runs succeeded; the first: .*absent"):
+        sweep({**grid, "task": "absent.csv"}, tmp_path / "s")
+    with pytest.raises(SpectraError, match="no checkpoints"):
+        sweep_existing(grid["base"], [])
