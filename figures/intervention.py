@@ -1,0 +1,12 @@
+"""Forgetting and accuracy against the scale λ of the top intruders, and of the controls."""
+
+from gallery import drawn
+
+from spectra import plot_intervention
+
+drawn(
+    __file__,
+    "intervention",
+    lambda study, ax: plot_intervention(study, "percent_bought_back", ax=ax),
+    lambda study, ax: plot_intervention(study, "percent_accuracy_lost", ax=ax),
+)
