@@ -22,6 +22,7 @@ import pandas as pd
 
 import spectra
 from spectra.demo import base_directory
+from spectra.trainer.tasks import load_task
 
 SEEDS = [0, 1, 2]
 RESULTS = Path(__file__).parent / "results"
@@ -57,7 +58,7 @@ class Setting:
         """Train and measure what is missing; runs are shared by all studies."""
         grid = {**self.fields, "seed": SEEDS, **fields, "variants": variants}
         if self.quick:
-            grid |= {"max_steps": 4, "num_examples": 64}
+            grid |= {"max_steps": 4}
         return spectra.sweep(grid, self.runs / self.name, progress=Progress(), **self.options)
 
     def main_sweep(self) -> spectra.Study:
@@ -123,7 +124,18 @@ def settings(doc: str | None) -> list[Setting]:
         found.append(Setting("decoder", fields, options, runs, given.data, given.quick))
     else:
         print(f"no decoder at {decoder}: the encoder only", file=sys.stderr)
+    for one in found if given.quick else []:
+        few_rows(one)
     return [one for one in found if given.only in (None, one.name)]
+
+
+def few_rows(setting: Setting) -> None:
+    """A task of a hundred rows, for `--quick`."""
+    rows = load_task(spectra.Recipe.from_dict(setting.fields)).train[:100]
+    path = setting.runs / f"{setting.name}.jsonl"
+    rows.to_json(path, orient="records", lines=True)
+    setting.fields.pop("eval", None)
+    setting.fields |= {"task": str(path), "num_examples": 64}
 
 
 def keep(setting: Setting, study: str, result: spectra.Study, finding: Mapping[str, str]) -> None:

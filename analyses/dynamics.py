@@ -50,7 +50,7 @@ def main() -> None:
             rate = GRIDS[setting.name][method, rank][1]
             fields = {**setting.fields, "method": method, "rank": max(rank, 1), "learning_rate": rate, "checkpoints": 4}
             if setting.quick:
-                fields |= {"max_steps": 4, "num_examples": 64}
+                fields |= {"max_steps": 4}
             for recipe in recipes({**fields, "seed": SEEDS}).values():
                 run = spectra.train(recipe, setting.runs / setting.name / "runs" / run_name(recipe))
                 label = "full" if method == "full" else f"LoRA r = {rank}"

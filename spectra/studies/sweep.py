@@ -78,49 +78,46 @@ def sweep(
     if len({recipe.base for recipe in grid.values()}) != 1:
         raise RecipeError("a sweep has one base; make one sweep a base")
     base = next(iter(grid.values())).base
-    epsilons = [epsilon] if isinstance(epsilon, float) else list(epsilon)
-    options = {"k": k, "epsilon": epsilons, "method": method_of_comparison, "text": str(text) if text else None}
-    options |= {"objective": objective, "num_sequences": num_sequences, "length": length}
+    comparing: dict[str, Any] = {"k": k, "epsilon": _listed(epsilon), "method": method_of_comparison}
+    on_text: dict[str, Any] = {"objective": objective, "num_sequences": num_sequences, "length": length}
+    options = {**comparing, "text": str(text) if text else None, **on_text}
     for folder in ("runs", "measured"):
         (path / folder).mkdir(parents=True, exist_ok=True)
-    reference: Reference | None = None
+    known = {name: _known(path, name, options) for name in grid}
+    reference = None
+    if text is not None and None in known.values():
+        if progress:
+            progress(0, 100 * len(grid), "the base's loss")
+        reference = Reference(base, text, device=device, **on_text)
     rows, frames = [], []
-    timer = _Remaining(len(grid))
+    timer = _Remaining(sum(one is None for one in known.values()))
     for number, (name, recipe) in enumerate(grid.items()):
 
         def report(done: int, total: int, words: str, number: int = number, name: str = name) -> None:
             if progress:
-                where = f"run {number + 1} of {len(grid)}, {name}: {words}{timer.words(number + done / total)}"
+                where = f"run {number + 1} of {len(grid)}, {name}: {words}{timer.words(done / total)}"
                 progress(100 * number + 100 * done // total, 100 * len(grid), where)
 
-        kept = path / "measured" / f"{name}.json"
-        known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-        if known.get("options") == options:
-            row, vectors = known["row"], pd.read_parquet(kept.with_suffix(".parquet"))
-            timer.skip()
-        else:
+        found = known[name]
+        if found is None:
             try:
                 run = _trained(recipe, path / "runs" / name, report)
-                if text is not None and reference is None:
-                    report(1, 1, "the base's loss")
-                    reference = Reference(
-                        base, text, objective=objective, num_sequences=num_sequences, length=length, device=device
-                    )
                 report(1, 1, "measuring")
-                result = compare(base, run.path, k=k, epsilon=epsilons, method=method_of_comparison, device=device)
+                result = compare(base, run.path, device=device, **comparing)
                 row = _training_columns(run) | comparison_columns(result)
                 if reference is not None:
                     lost = reference.measure(open_checkpoint(run.path))
                     row |= {"forgetting": lost["rise"], "forgetting_standard_error": lost["rise_standard_error"]}
-                vectors = vector_columns(result)
+                found = row, vector_columns(result)
             except Exception as error:  # whatever it is, the other runs go on, and the table says so
                 reason = " ".join(str(error).split()) or type(error).__name__
                 rows.append({"run": name, "status": "failed", "reason": reason, **_recipe_columns(recipe)})
                 continue
-            _write_parquet(vectors, kept.with_suffix(".parquet"))
-            _write_json({"options": options, "row": row}, kept)
-        rows.append({"run": name, "status": "done", "reason": "", **_recipe_columns(recipe), **row})
-        frames.append(vectors.assign(run=name))
+            finally:
+                timer.done += 1
+            _remember(path, name, options, *found)
+        rows.append({"run": name, "status": "done", "reason": "", **_recipe_columns(recipe), **found[0]})
+        frames.append(found[1].assign(run=name))
     provenance = {"base": base, "tasks": sorted({recipe.task for recipe in grid.values()}), **options}
     if not frames:
         raise SpectraError(f"{path}: none of {len(rows)} runs succeeded; the first: {rows[0]['reason']}")
@@ -143,16 +140,20 @@ def sweep_existing(
     Method, rank and α are taken from a run directory or an adapter's config where there is one. Parameters, columns
     and what is written to `path` are those of `sweep`.
     """
-    epsilons = [epsilon] if isinstance(epsilon, float) else list(epsilon)
+    options: dict[str, Any] = {"k": k, "epsilon": _listed(epsilon), "method": method_of_comparison}
     rows, frames = [], []
     results: dict[str, Comparison | SpectraError] = {}
-    for done, one in enumerate(tuned):
-        if progress:
-            progress(done, len(tuned), str(one))
-        try:
-            results[str(one)] = compare(base, one, k=k, epsilon=epsilons, method=method_of_comparison, device=device)
-        except SpectraError as error:
-            results[str(one)] = error
+    try:  # all at once, as they share the base's work
+        together = compare(base, list(tuned), device=device, progress=progress, **options)
+        results = {str(one): result for one, result in zip(tuned, together, strict=True)}
+    except SpectraError:  # one of them at least is unusable
+        for done, one in enumerate(tuned):
+            if progress:
+                progress(done, len(tuned), str(one))
+            try:
+                results[str(one)] = compare(base, one, device=device, **options)
+            except SpectraError as error:
+                results[str(one)] = error
     for name, result in results.items():
         known = _existing_columns(name)
         if isinstance(result, SpectraError):
@@ -162,8 +163,7 @@ def sweep_existing(
         frames.append(vector_columns(result).assign(run=name))
     if not frames:
         raise SpectraError(rows[0]["reason"] if rows else "no checkpoints were given")
-    provenance = {"base": str(base), "k": k, "epsilon": epsilons, "method": method_of_comparison}
-    return _finished(rows, frames, provenance, Path(path) if path else None)
+    return _finished(rows, frames, {"base": str(base), **options}, Path(path) if path else None)
 
 
 def comparison_columns(result: Comparison) -> dict[str, Any]:
@@ -186,20 +186,38 @@ def vector_columns(result: Comparison) -> pd.DataFrame:
 
 
 class _Remaining:
-    """How long the rest will take, from the runs trained so far."""
+    """How long the rest will take, from the runs done so far in this session."""
 
     def __init__(self, total: int) -> None:
-        self.total, self.skipped, self.started = total, 0, time.monotonic()
+        self.total, self.done, self.started = total, 0, time.monotonic()
 
-    def skip(self) -> None:
-        self.skipped += 1
-
-    def words(self, done: float) -> str:
-        trained = done - self.skipped
-        if trained < 0.1:
+    def words(self, share: float) -> str:
+        """`share` of the current run is done."""
+        done = self.done + share
+        if done < 0.1:
             return ""
-        minutes = (time.monotonic() - self.started) / trained * (self.total - done) / 60
+        minutes = (time.monotonic() - self.started) / done * (self.total - done) / 60
         return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
+
+
+def _listed(epsilon: float | Sequence[float]) -> list[float]:
+    return [float(epsilon)] if isinstance(epsilon, (int, float)) else list(map(float, epsilon))
+
+
+def _known(path: Path, name: str, options: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """What a run measured before, with the same options."""
+    kept = path / "measured" / f"{name}.json"
+    found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    return (found["row"], pd.read_parquet(kept.with_suffix(".parquet"))) if found.get("options") == options else None
+
+
+def _remember(path: Path, name: str, options: dict[str, Any], row: dict[str, Any], vectors: pd.DataFrame) -> None:
+    """Keep that; the JSON last, as it marks the rest as whole."""
+    kept = path / "measured" / f"{name}.json"
+    kept.unlink(missing_ok=True)  # of other options, whose vectors go now
+    _write_parquet(vectors, kept.with_suffix(".parquet"))
+    with whole_file(kept) as temporary:
+        temporary.write_text(json.dumps({"options": options, "row": row}, indent=1), encoding="utf-8")
 
 
 def _trained(recipe: Recipe, path: Path, progress: Progress) -> Run:
@@ -257,8 +275,3 @@ def _finished(rows: list[dict[str, Any]], frames: list[pd.DataFrame], provenance
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     with whole_file(path) as temporary:
         frame.to_parquet(temporary, index=False)
-
-
-def _write_json(value: Any, path: Path) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
