@@ -7,6 +7,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # documented, but not in its __all__
 
 from .linalg import (
     SVD,
@@ -88,7 +89,10 @@ class Update:
         return self._low_rank() or (self._estimated() if ranks == "estimated" else self._exact())
 
     def _exact(self) -> dict[str, float]:
-        s = singular_values(self._tensor() - self.W0)
+        try:
+            s = singular_values(self._tensor() - self.W0, overwrite=True)
+        except LinAlgError:
+            s = singular_values(self._tensor() - self.W0)
         return self._row(s, float(torch.linalg.vector_norm(s.double())), effective_rank(s), 0.0)
 
     def _low_rank(self) -> dict[str, float] | None:

@@ -83,3 +83,21 @@ def test_the_norm_of_an_unformed_matrix() -> None:
 
 def test_a_zero_base_has_no_relative_size() -> None:
     assert math.isnan(Update(torch.zeros(2, 2), torch.eye(2)).measures()["relative_delta"])
+
+
+def test_a_driver_that_fails_on_the_matrix_it_destroys_is_given_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spectra import update as module
+
+    generator = torch.Generator().manual_seed(0)
+    W0, W = (torch.randn(40, 30, generator=generator) for _ in range(2))
+    expected = Update(W0, W).measures()
+    original = module.singular_values
+
+    def failing(matrix: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
+        if overwrite:
+            matrix.fill_(0)
+            raise torch.linalg.LinAlgError("did not converge")
+        return original(matrix)
+
+    monkeypatch.setattr(module, "singular_values", failing)
+    assert Update(W0, W).measures() == pytest.approx(expected, rel=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,12 +53,30 @@ def svd(matrix: Tensor) -> SVD:
     return _svd(_validated(matrix), _DRIVERS)
 
 
-def singular_values(matrix: Tensor) -> Tensor:
-    """Singular values of an ``(m, n)`` matrix, descending, shape ``(min(m, n),)``; precision and errors as `svd`."""
+def singular_values(matrix: Tensor, *, overwrite: bool = False) -> Tensor:
+    """Singular values of an ``(m, n)`` matrix, descending, shape ``(min(m, n),)``; precision and errors as `svd`.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Destroy `matrix`, which on the CPU spares a copy and a workspace as large; where the driver does not converge,
+        there is then nothing left to fall back on.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        With `overwrite`, if the driver does not converge.
+    """
     matrix = _validated(matrix)
     try:
+        if overwrite and matrix.device.type == "cpu":
+            # The transposed view is what LAPACK calls a matrix, so that nothing is copied.
+            columns = matrix.mT.numpy() if matrix.is_contiguous() else matrix.numpy()
+            return torch.from_numpy(scipy.linalg.svdvals(columns, overwrite_a=True, check_finite=False))
         s: Tensor = torch.linalg.svdvals(matrix)
-    except LinAlgError:
+    except (LinAlgError, scipy.linalg.LinAlgError) as error:
+        if overwrite:
+            raise LinAlgError(str(error)) from error
         s = _svd(matrix, _DRIVERS[1:]).s
     return s
 
@@ -66,8 +85,9 @@ def _validated(matrix: Tensor) -> Tensor:
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"expected a matrix with at least one entry, got shape {tuple(matrix.shape)}")
     matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
-    # LAPACK's divide and conquer may loop or return garbage on NaN, so look before.
-    if not torch.isfinite(matrix).all():
+    # LAPACK's divide and conquer may loop or return garbage on NaN, so look before. A finite norm has seen every entry,
+    # without the memory that looking at each takes.
+    if not math.isfinite(float(torch.linalg.vector_norm(matrix))) and not torch.isfinite(matrix).all():
         raise ValueError("matrix holds NaN or Inf")
     return matrix
 

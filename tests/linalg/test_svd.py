@@ -25,6 +25,8 @@ def test_recovers_a_prescribed_spectrum(m: int, n: int, seed: int, zeros: int) -
     np.testing.assert_allclose(found.s, s, atol=1e-12 * (1 + s[0]))
     torch.testing.assert_close((found.U * found.s) @ found.Vh, W, atol=1e-11, rtol=0)
     torch.testing.assert_close(singular_values(W), found.s, atol=1e-12, rtol=1e-12)
+    for work in (W.clone(), W.mT.clone().mT):  # rows and columns lie one after the other
+        torch.testing.assert_close(singular_values(work, overwrite=True), found.s, atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
