@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def command(
       spectra intervene llama-dir/ adapter/ --lambda 0 --lambda 0.7 --which all --text self
     """
     chosen = resolve_format(format_, output)
+    if not all(math.isfinite(factor) for factor in lambdas):
+        raise click.UsageError("--lambda takes finite numbers")
     recipe = spectra.Recipe(base=base, task=task) if task else None
     with progress("intervening", quiet=quiet) as report:
         study = spectra.intervene(base, tuned, lambdas, k=top, recipe=recipe, progress=report, **options)

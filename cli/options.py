@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "csv", "parquet", "markdown")
@@ -88,6 +89,16 @@ def device(command: F) -> F:
     return click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …")(
         command
     )
+
+
+def given() -> dict[str, Any]:
+    """The options that stand on the command line, as opposed to defaults: these go before those of a file."""
+    context = click.get_current_context()
+    return {
+        name: value
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
 
 
 def deliver_study(study: Any, format_: str, path: Path | None) -> None:

@@ -9,7 +9,7 @@ import click
 
 import spectra
 
-from .options import device, text_options
+from .options import device, given, text_options
 from .progress import progress
 from .tables import study_text
 
@@ -19,17 +19,26 @@ from .tables import study_text
 @click.option("--existing", is_flag=True, help="Only compare checkpoints that were trained elsewhere.")
 @click.option("--base", help="A transformers directory or a hub id.")
 @click.option("--task", help="As for spectra train.")
-@click.option("--method", multiple=True, help="Repeatable, as are the next five.")
-@click.option("--rank", multiple=True, type=int)
+@click.option("--eval", help="Where to measure accuracy. Default: a tenth held out.")
+@click.option("--method", multiple=True, help="full, lora, rslora, dora, lora-fa. Repeatable, as all down to --seed.")
+@click.option("--rank", multiple=True, type=int, help="Of LoRA. Default: 8.")
 @click.option("--alpha", multiple=True, help="A number, or a rule: 2r (the default), r.")
-@click.option("--lr", "learning_rate", multiple=True, type=float)
-@click.option("--num-examples", multiple=True, type=int)
-@click.option("--seed", multiple=True, type=int)
-@click.option("--epochs", type=float)
-@click.option("--max-steps", type=int)
-@click.option("--max-length", type=int)
+@click.option("--lr", "learning_rate", multiple=True, type=float, help="Default: the paper's rule.")
+@click.option("--num-examples", multiple=True, type=int, help="Train on so many only.")
+@click.option("--modules", multiple=True, metavar="REGEX", help="Linear modules to train. Default: all.")
+@click.option("--max-steps", multiple=True, type=int, help="Stop earlier than the epochs.")
+@click.option("--seed", multiple=True, type=int, help="Three or more give error bars. Default: 0.")
+@click.option("--epochs", type=float, help="Default: 5.")
+@click.option("--batch-size", type=int, help="Default: 16.")
+@click.option("--max-length", type=int, help="Tokens a sequence in training. Default: 128.")
 @click.option("-k", "--top", type=click.IntRange(1), help="Leading singular vectors to examine. Default: 10.")
-@click.option("-e", "--epsilon", multiple=True, type=float, help="Repeatable. Default: 0.5 and 0.8.")
+@click.option(
+    "-e",
+    "--epsilon",
+    multiple=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Cosine below which a vector is an intruder; repeatable. Default: 0.5 and 0.8.",
+)
 @text_options
 @device
 @click.option(
@@ -39,13 +48,6 @@ from .tables import study_text
 def command(
     arguments: tuple[str, ...],
     existing: bool,
-    top: int | None,
-    epsilon: tuple[float, ...],
-    text: str | None,
-    objective: str,
-    num_sequences: int,
-    length: int,
-    device: str,
     output: Path,
     quiet: bool,
     **fields: Any,
@@ -61,22 +63,24 @@ def command(
       spectra sweep ranks.yaml -o ranks/     # recipe fields with lists; variants: for unlike grids
       spectra sweep --existing bert-dir/ run-1/ run-2/ -o compared/
     """
-    given = {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if v not in (None, ())}
-    given |= {"alpha": [float(a) if _is_number(a) else a for a in given["alpha"]]} if "alpha" in given else {}
-    detection: dict[str, Any] = {"k": top, "epsilon": list(epsilon) or None, "device": device}
-    detection = {name: value for name, value in detection.items() if value is not None}
+    from spectra.studies.grid import OPTIONS
+
+    asked: dict[str, Any] = {("k" if name == "top" else name): value for name, value in given().items()}
+    asked = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
+    options: dict[str, Any] = {name: value for name, value in asked.items() if name in OPTIONS}
+    chosen = {name: value for name, value in asked.items() if name in fields and name not in OPTIONS}
+    if "alpha" in chosen:
+        chosen["alpha"] = [float(alpha) if _is_number(alpha) else alpha for alpha in chosen["alpha"]]
     with progress("sweep", quiet=quiet) as report:
         if existing:
-            if len(arguments) < 2 or given or text:
+            if len(arguments) < 2 or chosen or set(options) - {"k", "epsilon", "device"}:
                 raise click.UsageError("--existing takes BASE and the checkpoints to compare, and trains nothing")
-            study = spectra.sweep_existing(arguments[0], arguments[1:], output, progress=report, **detection)
+            study = spectra.sweep_existing(arguments[0], arguments[1:], output, progress=report, **options)
         else:
             if len(arguments) > 1:
                 raise click.UsageError("one CONFIG at a time; for checkpoints trained elsewhere add --existing")
-            known, options = spectra.load_grid(arguments[0]) if arguments else ({}, {})
-            on_text = {"text": text, "objective": objective, "num_sequences": num_sequences, "length": length}
-            options = {**on_text, **options, **({"text": text} if text else {}), **detection}
-            study = spectra.sweep({**known, **given}, output, progress=report, **options)
+            known, own = spectra.load_grid(arguments[0]) if arguments else ({}, {})
+            study = spectra.sweep({**known, **chosen}, output, progress=report, **{**own, **options})
     click.echo(study_text(study), nl=False)
     failed = study.table[study.table["status"] == "failed"]
     click.echo(

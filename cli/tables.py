@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import shutil
@@ -97,6 +98,8 @@ def _cell(value: Any) -> str:
     if value is None or value != value:
         return "–"
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
         return f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.3g}"
     return str(value)
 

@@ -13,6 +13,7 @@ import torch
 
 from ._version import __version__
 from .comparison import Comparison, matrices_frame, skipped_frame
+from .devices import check_device
 from .errors import CheckpointError, PairingError, SpectraError
 from .files import fingerprint
 from .intruders import check_options
@@ -107,7 +108,7 @@ def compare(
     epsilons = check_options(k=k, epsilon=epsilon, side=side, method=method, ranks=ranks)
     if dtype not in _DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
-    _check_device(device)
+    check_device(device)
     started = time.perf_counter()
     many = isinstance(tuned, (list, tuple))
     opened_base = open_checkpoint(base)
@@ -158,14 +159,6 @@ def compare(
             )
         )
     return results if many else results[0]
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise SpectraError(f"device {device!r} cannot be used here ({reason}); try cpu") from error
 
 
 def _with_unique_modules(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

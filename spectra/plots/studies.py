@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from ..errors import ResultError
 from ..studies.statistics import rank_correlation
 from ..studies.study import Study
 from .style import axes_or_new, line_styles
@@ -44,20 +45,29 @@ def plot_sweep(
     y : str, optional
         A column; by default the number of intruders at the first ε.
     by : str, optional
-        A field with a line for each of its values.
+        A field with a line for each of its values; by default the next that varies, so that nothing but seeds is
+        averaged over.
     ax : matplotlib.axes.Axes, optional
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    done = study.table[study.table["status"] == "done"]
-    x = x or next((name for name in _FIELDS if name in done and done[name].nunique() > 1), "method")
+    done = _done(study)
+    varying = [name for name in _FIELDS if name in done and done[name].nunique(dropna=False) > 1]
+    x = x or next(iter(varying), "method")
     y = y or next(name for name in done if str(name).startswith("num_intruders_"))
+    _need(study, x, y)
+    if by is None:  # a rank tells full tuning from LoRA, and α and the rate may be rules of the rank
+        rest = [name for name in varying if name != x and done.groupby(x, dropna=False)[name].nunique().max() > 1]
+        by = next(iter(rest), None)
+    if x == "rank":
+        done = done.assign(rank=[_rank(row) for row in done.to_dict("records")])
     places = _places(done[x])
     ax = axes_or_new(ax)
-    groups: list[tuple[Any, pd.DataFrame]] = list(done.groupby(by, sort=False)) if by else [(None, done)]
-    for (label, group), style in zip(groups, line_styles(), strict=False):
+    groups: list[tuple[Any, pd.DataFrame]] = list(done.groupby(by, sort=False, dropna=False)) if by else [(None, done)]
+    for (value, group), style in zip(groups, line_styles(), strict=False):
+        label = None if by is None else _key(value)
         cells = group.assign(place=[_key(value) for value in group[x]]).groupby("place", sort=False)[y]
         at = sorted(cells.groups, key=list(places).index)
         mean, deviation = cells.mean()[at], cells.std().fillna(0.0)[at]
@@ -78,8 +88,9 @@ def plot_correlation(
 
     Parameters are those of `plot_sweep`; `x` is by default the number of intruders at the first ε.
     """
-    done = study.table[study.table["status"] == "done"]
+    done = _done(study)
     x = x or next(name for name in done if str(name).startswith("num_intruders_"))
+    _need(study, x, y)
     done = done.dropna(subset=[x, y])
     ax = axes_or_new(ax)
     for (label, group), style in zip(done.groupby(by, sort=False), line_styles(), strict=False):
@@ -109,9 +120,11 @@ def plot_forgetting(study: Study, *, ax: Axes | None = None) -> Axes:
 def plot_intervention(study: Study, y: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw what scaling the intruders by λ does, and what each control does.
 
-    `y` is a column, by default ``forgetting`` where it was measured, else ``accuracy``.
+    `y` is a column, by default ``forgetting`` where it was measured, else ``accuracy`` or ``perplexity``.
     """
-    y = y or ("forgetting" if "forgetting" in study.table else "accuracy")
+    known = [name for name in ("forgetting", "accuracy", "perplexity") if name in study.table]
+    y = y or next(iter(known), "forgetting")
+    _need(study, y)
     ax = axes_or_new(ax)
     for (label, group), style in zip(study.table.groupby("target", sort=False), line_styles(), strict=False):
         cells = group.groupby("lambda")[y]
@@ -161,13 +174,28 @@ def _words(column: str) -> str:
     return _WORDS.get(column, column.replace("_", " "))
 
 
+def _done(study: Study) -> pd.DataFrame:
+    _need(study, "status")
+    return study.table[study.table["status"] == "done"]
+
+
+def _need(study: Study, *columns: str) -> None:
+    for name in columns:
+        if name not in study.table:
+            raise ResultError(f"this {study.kind} has no column {name!r}, as it was not measured; it cannot be drawn")
+
+
+def _rank(row: dict[str, Any]) -> Any:
+    return "full" if row["method"] == "full" else row["rank"]
+
+
 def _key(value: Any) -> str:
     if value is None or value != value:
-        return "full"
+        return "–"
     return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
 
 
 def _places(values: pd.Series) -> dict[str, int]:
-    """Where each value stands on the axis, by its label; what full tuning does not have stands last."""
-    known = sorted(set(values.dropna()))
-    return {_key(value): at for at, value in enumerate([*known, *([None] if values.isna().any() else [])])}
+    """Where each value stands on the axis, by its label: numbers in order, then words, what is unknown last."""
+    keys = sorted(set(values.dropna()), key=lambda value: (isinstance(value, str), value))
+    return {_key(value): at for at, value in enumerate([*keys, *([float("nan")] if values.isna().any() else [])])}

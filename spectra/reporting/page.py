@@ -149,7 +149,7 @@ def _study(study: Study) -> str:
         buffer = io.BytesIO()
         drawn(study).figure.savefig(buffer, format="svg")
         data = base64.b64encode(buffer.getvalue()).decode()
-        figure = f'<figure><img alt="{study.kind}, the table below" src="data:image/svg+xml;base64,{data}"></figure>'
+        figure = f'<figure><img alt="{html.escape(study.kind)}, the table below" src="data:image/svg+xml;base64,{data}"></figure>'
     shown = study.table.loc[:, study.table.notna().any()]
     kinds = ["number" if shown[name].dtype.kind in "if" else "text" for name in shown]
     head = "".join(
@@ -166,7 +166,7 @@ def _study(study: Study) -> str:
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return (
-        f'<section><h2>{study.kind.capitalize()}</h2>{figure}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<section><h2>{html.escape(study.kind.capitalize())}</h2>{figure}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>{_provenance(study.provenance)}</section>"
     )
 

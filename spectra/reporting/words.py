@@ -26,8 +26,8 @@ def verdict(result: Comparison) -> list[str]:
             sum(upper < row.null_cosine_q99 for upper in row.max_cosine_upper) for row in table.itertuples(index=False)
         )
         sentences.append(
-            f"{chance} of the vectors are no nearer to the base than 99% of random directions "
-            f"(best cosine below {table['null_cosine_q99'].max():.2f})."
+            f"{chance} of the vectors are no nearer to the base than chance explains (a random direction's best cosine "
+            f"is below {table['null_cosine_q99'].max():.2f} with probability 99%)."
         )
     others = [epsilon for epsilon in result.epsilons if epsilon != result.epsilon]
     if others:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from ..comparing import compare
+from ..devices import check_device
 from ..errors import RecipeError, SpectraError
 from ..files import whole_file
+from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
 from ..weights import graft, open_checkpoint
@@ -73,7 +76,11 @@ def continual(
     SpectraError
         If a task, the base or the folder cannot be used.
     """
+    check_options(k=k, epsilon=epsilon, side="left", method="auto")
+    check_device(device)
     path = Path(path)
+    if not all(isinstance(task, str) or (isinstance(task, dict) and "task" in task) for task in tasks):
+        raise RecipeError("tasks: each is a task, or a mapping of recipe fields with `task` among them")
     plans = [recipe.replace(**({"task": task} if isinstance(task, str) else task)) for task in tasks]
     if not plans:
         raise RecipeError("continual learning needs a list of tasks")
@@ -165,22 +172,23 @@ def transfer(table: pd.DataFrame) -> pd.DataFrame:
 
 def _merged_stage(recipe: Recipe, folder: Path, progress: Progress) -> Path:
     """Train a stage, put what it made into the model it began from, and return that model's directory."""
-    done = folder / "model"
-    if done.exists():
-        return done
     run_folder = folder / "run"
     try:
         Run.open(run_folder)
     except SpectraError:
         shutil.rmtree(run_folder, ignore_errors=True)  # cut off: from the start
+    # Also where the model is there: a folder with stages of another recipe is refused here.
     run = train(recipe, run_folder, progress=lambda at, total, words: progress(4 * at, 5 * total, words))
+    done = folder / "model"
+    if done.exists():
+        return done
     import transformers
 
     start = model_directory(recipe.base)
     with quiet_libraries():
         config = transformers.AutoConfig.from_pretrained(start)
         kind = getattr(transformers, (config.architectures or ["AutoModel"])[0])
-        model = kind.from_pretrained(start)
+        model = kind.from_pretrained(start, dtype=torch.float32)  # as it was trained, whatever the file holds
         graft(model, open_checkpoint(run.path))
         shutil.rmtree(folder / "partial-model", ignore_errors=True)
         model.save_pretrained(folder / "partial-model")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..devices import check_device
 from ..errors import CheckpointError
 from ..files import fingerprint
 from ..trainer.loading import (
@@ -122,6 +123,7 @@ class Reference:
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
+        check_device(device)
         directory = model_directory(base)
         self.objective = objective_of(directory) if objective == "auto" else objective
         if self.objective not in OBJECTIVES:
@@ -130,6 +132,9 @@ class Reference:
         with quiet_libraries():
             tokenizer = load_tokenizer(directory)
             self.model = load_for_text(directory, self.objective).to(device)
+            room = getattr(self.model.config, "max_position_embeddings", length)
+            if length > room:
+                raise CheckpointError(f"{base}: takes at most {room} tokens, not {length}; give a smaller --length")
             with own_random_state(seed):
                 self._sequences = self._prepared(tokenizer, str(text), num_sequences, length)
         self._pristine = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}

@@ -6,26 +6,40 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..errors import RecipeError
+from ..intruders import METHODS
 from ..trainer import Recipe
+from ..trainer.loading import OBJECTIVES
 
-# Options of the sweep itself, beside the fields of a recipe, in its file.
-OPTIONS = ("k", "epsilon", "text", "objective", "num_sequences", "length", "device", "method_of_comparison")
+# Options of a study itself, beside the fields of a recipe, in its file: what each must be, in words and as a test.
+OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "k": ("a whole number above zero", lambda v: type(v) is int and v > 0),
+    "epsilon": (
+        "a cosine in (0, 1], or a list of them",
+        lambda v: bool(v) and all(type(e) in (int, float) and 0 < e <= 1 for e in (v if isinstance(v, list) else [v])),
+    ),
+    "text": ("a file, a data set or self", lambda v: isinstance(v, str)),
+    "objective": (f"one of auto, {', '.join(OBJECTIVES)}", lambda v: v in ("auto", *OBJECTIVES)),
+    "num_sequences": ("a whole number above one", lambda v: type(v) is int and v > 1),
+    "length": ("a whole number of at least 8", lambda v: type(v) is int and v >= 8),
+    "device": ("cpu, cuda, cuda:1, …", lambda v: isinstance(v, str)),
+    "method_of_comparison": (f"one of auto, {', '.join(METHODS)}", lambda v: v in ("auto", *METHODS)),
+}
 
 
 def load_grid(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recipe fields and the options of a sweep's YAML or JSON file.
+    """The recipe fields and the options of a study's YAML or JSON file.
 
     Raises
     ------
     RecipeError
-        If there is no such file, or it is not a mapping.
+        If there is no such file, it is not a mapping, or an option is not what it must be.
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -35,6 +49,9 @@ def load_grid(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise RecipeError(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a sweep is a mapping of recipe fields to values or lists of values")
+    for name, value in values.items():
+        if name in OPTIONS and not OPTIONS[name][1](value):
+            raise RecipeError(f"{path}: {name} must be {OPTIONS[name][0]}, got {value!r}")
     return {k: v for k, v in values.items() if k not in OPTIONS}, {k: v for k, v in values.items() if k in OPTIONS}
 
 
@@ -62,13 +79,18 @@ def recipes(fields: Mapping[str, Any]) -> dict[str, Recipe]:
     """
     shared = {name: value for name, value in fields.items() if name != "variants"}
     found: dict[str, Recipe] = {}
-    for variant in fields.get("variants") or [{}]:
+    variants = fields.get("variants") or [{}]
+    if not isinstance(variants, (list, tuple)):
+        raise RecipeError("variants: a list of mappings of recipe fields")
+    for variant in variants:
         if not isinstance(variant, Mapping):
             raise RecipeError(f"variants: {variant!r} is not a mapping of recipe fields")
         axes = {
             name: value if isinstance(value, (list, tuple)) and name != "text_fields" else [value]
             for name, value in {"resume_points": 0, **shared, **variant}.items()
         }
+        if empty := [name for name, value in axes.items() if len(value) == 0]:
+            raise RecipeError(f"{empty[0]}: an empty list makes no run; give it a value")
         for values in itertools.product(*axes.values()):
             recipe = _recipe(dict(zip(axes, values, strict=True)))
             found.setdefault(run_name(recipe), recipe)
@@ -87,7 +109,10 @@ def _recipe(values: dict[str, Any]) -> Recipe:
         rule = re.fullmatch(r"(\d*\.?\d*)r", values["alpha"])
         if not rule:
             raise RecipeError(f"alpha: {values['alpha']!r} is neither a number nor a rule such as 2r")
-        values["alpha"] = float(rule[1] or 1) * values.get("rank", Recipe.rank)
+        rank = values.get("rank", Recipe.rank)
+        if not isinstance(rank, int):
+            raise RecipeError(f"rank must be of type int, got {rank!r}")
+        values["alpha"] = float(rule[1] or 1) * rank
     if values.get("method") == "full":  # has neither: one run, however many ranks the others have
         values = {name: value for name, value in values.items() if name not in ("rank", "alpha")}
     return Recipe.from_dict(values)

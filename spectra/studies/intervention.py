@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..comparing import compare
+from ..devices import check_device
 from ..errors import CheckpointError, SpectraError
 from ..linalg import LowRank, leading, num_leading, svd
 from ..trainer import Recipe, Run
@@ -34,8 +36,8 @@ class Target:
     name : str
     W0, W : Tensor, shape (m, n)
     intruder, neighbour, random : LowRank, shape (m, n)
-        ``Σ s_i u_i v_iᵀ`` over the intruders; over as many non-intruders, the nearest in rank; over random unit
-        vectors with the same ``s_i``.
+        ``Σ s_i u_i v_iᵀ`` over the intruders; over as many non-intruders, the nearest in rank, as far as there are
+        any; over random unit vectors with the same ``s_i``.
     """
 
     name: str
@@ -173,14 +175,18 @@ def intervene(
     -------
     Study
         A row a point: ``target`` (intruder; the controls neighbour, random, shrunk), ``lambda``, ``accuracy`` (or the
-        language model's ``loss``), ``forgetting`` with its standard error, ``percent_bought_back`` of the forgetting
-        at λ = 1, ``percent_accuracy_lost`` of the accuracy there, ``num_matrices`` and ``num_vectors`` scaled.
+        language model's ``perplexity``), ``forgetting`` with its standard error, ``percent_bought_back`` of the
+        forgetting at λ = 1 (NaN where that is within two standard errors of none), ``percent_accuracy_lost`` of the
+        accuracy there, ``num_matrices`` and ``num_vectors`` scaled.
 
     Raises
     ------
     SpectraError
         If there are no intruders, or neither a text nor a task to measure on.
     """
+    if not all(math.isfinite(factor) for factor in lambdas):
+        raise ValueError(f"lambdas must be finite numbers, got {list(lambdas)}")
+    check_device(device)
     if recipe is None:
         try:
             recipe = Run.open(tuned).recipe
@@ -277,8 +283,11 @@ class _Putting:
 
 def _relative(measured: dict[str, Any], untouched: dict[str, Any]) -> dict[str, float]:
     found = {}
-    if "forgetting" in measured and untouched["forgetting"]:
-        found["percent_bought_back"] = 100 * (1 - measured["forgetting"] / untouched["forgetting"])
+    if "forgetting" in measured:
+        # A share of next to nothing is noise.
+        known = untouched["forgetting"] > 2 * untouched["forgetting_standard_error"]
+        back = 100 * (1 - measured["forgetting"] / untouched["forgetting"]) if known else math.nan
+        found["percent_bought_back"] = back
     if "accuracy" in measured and untouched["accuracy"]:
         found["percent_accuracy_lost"] = 100 * (1 - measured["accuracy"] / untouched["accuracy"])
     return found

@@ -147,24 +147,21 @@ def sampled(model: Any, tokenizer: Any, length: int, most: int, batch_size: int)
 
     On these the rise of the loss estimates the Kullback-Leibler divergence of the tuned model from the base.
     """
+    from transformers import GenerationConfig
+
     known = (tokenizer.bos_token_id, model.config.bos_token_id, tokenizer.eos_token_id)
     start = next((token for token in known if token is not None), None)
     if start is None:
         raise CheckpointError("self: the base has no token to begin its own text with; name a text file")
+    # Nothing of the model's own: a penalty or a forbidden token would be another distribution. Without an end-of-text
+    # token to stop at, one that is drawn is a token like any other.
+    settings = {"do_sample": True, "top_k": 0, "max_new_tokens": length - 1, "pad_token_id": start}
+    plain = GenerationConfig(**settings)  # type: ignore[no-untyped-call]
+    model.generation_config.eos_token_id = None
     found: list[list[int]] = []
     while len(found) < most:
         ids = torch.full((min(batch_size, most - len(found)), 1), start, device=_device(model))
-        found += model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            min_new_tokens=length - 1,
-            max_new_tokens=length - 1,
-            pad_token_id=start,
-        ).tolist()
+        found += model.generate(ids, generation_config=plain, attention_mask=torch.ones_like(ids)).tolist()
     return found
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
+
+_MANY = 10  # pairs from which on the t approximation of the p-value is good
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,13 @@ class RankCorrelation:
     high: float
     n: int
 
+    @property
+    def direction(self) -> int:
+        """1 or -1 where interval and p-value (0.05) agree that there is one, else 0."""
+        if not self.p < 0.05:
+            return 0
+        return 1 if self.low > 0 else -1 if self.high < 0 else 0
+
     def __str__(self) -> str:
         return f"ρ = {self.rho:.2f} (95% {self.low:.2f} to {self.high:.2f}; p = {self.p:.1g}; n = {self.n})"
 
@@ -30,8 +39,9 @@ def rank_correlation(
 ) -> RankCorrelation:
     """Spearman's rank correlation; pairs with a NaN are left out.
 
-    The interval is the percentile bootstrap over the pairs (Efron & Tibshirani 1993, section 13.3); the p-value is by
-    permutation where there are fewer than ten pairs, by the t approximation else.
+    The interval is the percentile bootstrap over the pairs (Efron & Tibshirani 1993, section 13.3), a constant resample
+    counting as no correlation; the p-value is by permutation where there are fewer than ten pairs, by the t
+    approximation else. All NaN where a side is constant.
 
     Raises
     ------
@@ -47,26 +57,29 @@ def rank_correlation(
     pairs = np.array([(a, b) for a, b in zip(x, y, strict=True) if not (math.isnan(a) or math.isnan(b))], dtype=float)
     if len(pairs) < 4:
         raise ValueError(f"a rank correlation needs four pairs at least, got {len(pairs)}")
-    ranks = np.column_stack([scipy.stats.rankdata(column) for column in pairs.T])
+    a, b = (scipy.stats.rankdata(column) for column in pairs.T)
+    if not a.std() or not b.std():  # a constant side has no correlation
+        return RankCorrelation(math.nan, math.nan, math.nan, math.nan, len(pairs))
+    rho = _pearson(a, b)
     rng = np.random.default_rng(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a constant side has no correlation: NaN says so
-        rho, p = scipy.stats.spearmanr(*pairs.T)
-        if len(pairs) < 10:
-            p = scipy.stats.permutation_test(
-                (ranks[:, 0],),
-                lambda a: float(np.corrcoef(a, ranks[:, 1])[0, 1]),
-                permutation_type="pairings",
-                n_resamples=resamples,
-                rng=rng,
-            ).pvalue
-        draws = []
-        for chosen in rng.integers(0, len(pairs), (resamples, len(pairs))):
-            a, b = (scipy.stats.rankdata(column) for column in pairs[chosen].T)
-            if a.std() and b.std():
-                draws.append(float(np.corrcoef(a, b)[0, 1]))
-    low, high = np.quantile(draws, [0.025, 0.975]) if draws else (math.nan, math.nan)
-    return RankCorrelation(float(rho), float(p), float(low), float(high), len(pairs))
+    if len(pairs) >= _MANY:
+        p = float(scipy.stats.spearmanr(*pairs.T).pvalue)
+    else:
+        every = math.factorial(len(b)) <= resamples
+        orders = itertools.permutations(b) if every else (rng.permutation(b) for _ in range(resamples))
+        as_extreme = [abs(_pearson(a, np.asarray(order))) >= abs(rho) - 1e-12 for order in orders]
+        p = float(np.mean(as_extreme)) if every else (1 + sum(as_extreme)) / (1 + resamples)
+    draws = [
+        _pearson(*(scipy.stats.rankdata(column) for column in pairs[chosen].T))
+        for chosen in rng.integers(0, len(pairs), (resamples, len(pairs)))
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return RankCorrelation(rho, p, float(low), float(high), len(pairs))
+
+
+def _pearson(a: np.ndarray, b: np.ndarray) -> float:
+    """Of ranks; none, where a resample is constant on one side."""
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

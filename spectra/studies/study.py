@@ -23,7 +23,7 @@ from ..files import whole_file
 from ..results import read_comparisons
 
 SCHEMA_VERSION = 1
-KINDS = ("sweep", "forgetting", "intervention", "continual", "dynamics")
+KINDS = ("sweep", "forgetting", "intervention", "continual", "dynamics", "counts")
 _METADATA = b"spectra"
 
 
@@ -34,8 +34,7 @@ class Study:
     Attributes
     ----------
     kind : str
-        ``"sweep"``, ``"forgetting"``, ``"intervention"``, ``"continual"`` or ``"dynamics"``; what the columns mean is
-        said by the function that made it.
+        One of `KINDS`; what the columns mean is said by the function that made it.
     table : DataFrame
     provenance : Mapping
         Base, text, options, versions.
@@ -95,6 +94,8 @@ class Study:
                 header, table = json.loads(stored.schema.metadata[_METADATA]), stored.to_pandas()
             if header["schema_version"] > SCHEMA_VERSION:
                 raise ResultError(f"{path}: written by a newer spectra; update to read it")
+            if header["kind"] not in KINDS:
+                raise ResultError(f"{path}: a study of an unknown kind; write it again")
             return cls(header["kind"], table, header["provenance"])
         except FileNotFoundError as error:
             raise ResultError(f"{path}: no such file; give a study saved with -o") from error

@@ -14,8 +14,10 @@ import pandas as pd
 
 from ..comparing import compare
 from ..comparison import Comparison
+from ..devices import check_device
 from ..errors import RecipeError, SpectraError
 from ..files import whole_file
+from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..weights import open_checkpoint
 from .forgetting import Reference
@@ -51,8 +53,8 @@ def sweep(
     fields : Mapping
         Recipe fields, values or lists of values; see `spectra.studies.grid.recipes`.
     path : str or Path
-        The folder: ``runs.parquet`` (a row a run), ``vectors.parquet`` (a row an examined singular vector),
-        ``runs/`` (the checkpoints), ``measured/``.
+        The folder: ``runs.parquet`` (a row a run of the grid last asked for), ``vectors.parquet`` (a row an examined
+        singular vector), ``runs/`` (the checkpoints), ``measured/``; grids may share it.
     k, epsilon, method_of_comparison, device
         Of `spectra.compare`. A column ``num_intruders_<epsilon>`` for each epsilon.
     text, objective, num_sequences, length
@@ -64,15 +66,17 @@ def sweep(
     -------
     Study
         A row a run: the recipe's fields, ``status`` and ``reason``, ``accuracy`` with its binomial standard error (or
-        ``perplexity``), the counts, ``num_at_chance`` (vectors no nearer to the base than 99% of random directions
-        are), means of rank and size of the update over the matrices, ``forgetting`` with its standard error, seconds
-        of training.
+        ``perplexity``), the counts, ``num_at_chance`` (vectors whose best cosine is below the 99% point of a random
+        direction's), means of rank and size of the update over the matrices, ``forgetting`` with its standard error,
+        seconds of training.
 
     Raises
     ------
     SpectraError
         If the grid, the folder or the text cannot be used at all.
     """
+    check_options(k=k, epsilon=epsilon, side="left", method=method_of_comparison)
+    check_device(device)
     path = Path(path)
     grid = recipes(fields)
     if len({recipe.base for recipe in grid.values()}) != 1:
@@ -140,21 +144,22 @@ def sweep_existing(
     Method, rank and α are taken from a run directory or an adapter's config where there is one. Parameters, columns
     and what is written to `path` are those of `sweep`.
     """
+    check_options(k=k, epsilon=epsilon, side="left", method=method_of_comparison)
+    check_device(device)
     options: dict[str, Any] = {"k": k, "epsilon": _listed(epsilon), "method": method_of_comparison}
     rows, frames = [], []
-    results: dict[str, Comparison | SpectraError] = {}
+    results: list[Comparison | SpectraError] = []
     try:  # all at once, as they share the base's work
-        together = compare(base, list(tuned), device=device, progress=progress, **options)
-        results = {str(one): result for one, result in zip(tuned, together, strict=True)}
+        results += compare(base, list(tuned), device=device, progress=progress, **options)
     except SpectraError:  # one of them at least is unusable
         for done, one in enumerate(tuned):
             if progress:
                 progress(done, len(tuned), str(one))
             try:
-                results[str(one)] = compare(base, one, device=device, **options)
+                results.append(compare(base, one, device=device, **options))
             except SpectraError as error:
-                results[str(one)] = error
-    for name, result in results.items():
+                results.append(error)
+    for name, result in zip(map(str, tuned), results, strict=True):
         known = _existing_columns(name)
         if isinstance(result, SpectraError):
             rows.append({"run": name, "status": "failed", "reason": str(result), **known})
@@ -253,7 +258,9 @@ def _existing_columns(name: str) -> dict[str, Any]:
         pass
     try:
         config = json.loads((Path(name) / "adapter_config.json").read_text(encoding="utf-8"))
-        return {"method": str(config["peft_type"]).lower(), "rank": config.get("r"), "alpha": config.get("lora_alpha")}
+        kind = str(config["peft_type"]).lower()
+        kind = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else kind
+        return {"method": kind, "rank": config.get("r"), "alpha": config.get("lora_alpha")}
     except (OSError, ValueError, KeyError):
         return {"method": None, "rank": None, "alpha": None}
 

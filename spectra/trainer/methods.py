@@ -87,6 +87,8 @@ def prepare(model: nn.Module, recipe: Recipe) -> Any:
         )
     heads = _new_heads(model, linear)
     modules = [name for name in modules if not any(name == head or name.startswith(f"{head}.") for head in heads)]
+    if not modules:
+        raise RecipeError(f"modules: {recipe.modules!r} matches the new head alone, which is trained in any case")
     return METHODS[recipe.method](model, recipe, modules, heads)
 
 

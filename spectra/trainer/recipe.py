@@ -136,6 +136,11 @@ class Recipe:
             If a field is unknown, missing, of the wrong type or out of range.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
+        # YAML takes 1e-4, without a point, for text.
+        values = {
+            name: _as_number(value) if name in fields and "float" in str(fields[name].type) else value
+            for name, value in values.items()
+        }
         for name, value in values.items():
             if name not in fields:
                 near = difflib.get_close_matches(name, fields, n=1)
@@ -178,6 +183,13 @@ class Recipe:
             return cls.from_dict(values | changes)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from error
+
+
+def _as_number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _fits(value: Any, annotation: str) -> bool:

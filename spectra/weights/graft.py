@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..linalg import LowRank
 from .adapter import Adapter, LoraUpdate
 from .checkpoint import Checkpoint
 from .live import from_module
-from .names import drop
+from .names import EMBEDDING, HEAD, drop
 from .pairs import pair
+from .stored import Stored
+
+_VOCABULARY_HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\.")  # may have more rows than the base's, like embeddings
 
 
 @torch.no_grad()
@@ -24,7 +29,7 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
     Parameters
     ----------
     model : nn.Module
-        Changed in place; what `tuned` does not have stays as it is.
+        Changed in place; of what is not a head, everything that `tuned` has gets its place.
     tuned : Checkpoint or Adapter
 
     Returns
@@ -35,38 +40,68 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
     Raises
     ------
     PairingError, CheckpointError
-        If nothing fits, a shape differs, or an adapter holds something this cannot apply.
+        If nothing fits, a part of the body has no place, a shape differs, or only one of two tied tensors changes.
     """
     base = from_module(model)
     assert isinstance(base, Checkpoint)  # a base model carries no adapter
-    written: set[str] = set()
     pairing = pair(base, tuned, include=("",))
-    if isinstance(tuned, Adapter):
-        if lost := next((entry for entry in tuned.skipped), None):
-            raise CheckpointError(f"{tuned.label}: {lost.name} cannot be put into a model ({lost.reason}); merge it")
-        for found in pairing.pairs:
-            if isinstance(found.tuned, LoraUpdate):
-                W0 = found.read_base(dtype=torch.float32, device=str(next(model.parameters()).device))
-                W = found.read_tuned(W0)
-                found.base.write(W0 + W.dense() if isinstance(W, LowRank) else W)
-                written.add(found.base.tensor)
-    names = {drop(name, pairing.dropped_prefixes[0]): name for name in base.tensors}
-    for name, stored in (tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced).items():
-        place_name = names.get(drop(name, pairing.dropped_prefixes[1]))
-        if place_name is None:  # another head
+    for entry in [*pairing.skipped, *(tuned.skipped if isinstance(tuned, Adapter) else ())]:
+        if (entry.problem or (isinstance(tuned, Adapter) and entry in tuned.skipped)) and not HEAD.search(entry.name):
+            raise CheckpointError(f"{tuned.label}: {entry.name} cannot be put into the model ({entry.reason})")
+    tied = _tied(base)
+    written: set[str] = set()
+    for found in pairing.pairs:
+        if isinstance(found.tuned, LoraUpdate):
+            if found.base.tensor in tied:
+                raise _untie(tuned, found.base.tensor)
+            W0 = found.read_base(dtype=torch.float32, device=str(next(model.parameters()).device))
+            W = found.read_tuned(W0)
+            found.base.write(W0 + W.dense() if isinstance(W, LowRank) else W)
+            written.add(found.base.tensor)
+    short = {drop(name, pairing.dropped_prefixes[0]): name for name in base.tensors}
+    tensors = tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced
+    placed: dict[object, Tensor] = {}
+    for name, stored in tensors.items():
+        place = short.get(drop(name, pairing.dropped_prefixes[1]))
+        if place is None or not _fits(name, stored, base.tensors[place]):
+            if not HEAD.search(name) and len(stored.shape) > 1:
+                what = "no place in the model" if place is None else f"shape {list(stored.shape)}, the model's another"
+                raise CheckpointError(f"{tuned.label}: {name} has {what}; it was tuned from another model")
             continue
-        place = base.tensors[place_name]
-        if place.shape[1:] != stored.shape[1:]:
-            raise CheckpointError(
-                f"{tuned.label}: {name} has shape {list(stored.shape)}, the model's has {list(place.shape)}; "
-                "it was tuned from another model"
-            )
-        target, source = place.load(None), stored.load(None)
+        target, source = base.tensors[place].load(None), stored.load(None)
+        before = placed.setdefault(base.tensors[place].storage, source)
+        if place in tied and (isinstance(tuned, Adapter) or not torch.equal(before, source)):
+            raise _untie(tuned, place)
         if target.ndim:  # of resized vocabularies, the rows that both have
             shared = min(len(target), len(source))
             target[:shared] = source[:shared]
         else:
             target.copy_(source)
-        written.add(place_name)
+        written.add(place)
     memory = {base.tensors[name].storage for name in written}  # a tied head was written with its embedding
-    return [name for name, stored in base.tensors.items() if stored.storage not in memory]
+    left = [name for name, stored in base.tensors.items() if stored.storage not in memory]
+    if isinstance(tuned, Checkpoint):
+        for name in left:
+            if len(base.tensors[name].shape) > 1 and not HEAD.search(name):
+                raise CheckpointError(f"{tuned.label}: has no {name}, which the model has; it was tuned from another")
+    return left
+
+
+def _fits(name: str, stored: Stored, place: Stored) -> bool:
+    resizable = EMBEDDING.search(name) or _VOCABULARY_HEAD.search(name)
+    return stored.shape == place.shape or bool(resizable and stored.shape[1:] == place.shape[1:])
+
+
+def _tied(base: Checkpoint) -> set[str]:
+    """The tensors that share their memory with another."""
+    names: dict[object, list[str]] = {}
+    for name, stored in base.tensors.items():
+        names.setdefault(stored.storage, []).append(name)
+    return {name for group in names.values() if len(group) > 1 for name in group}
+
+
+def _untie(tuned: Checkpoint | Adapter, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{tuned.label}: changes {name} alone, which the model shares with another tensor; merge it into a model saved "
+        "with tie_word_embeddings false"
+    )

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from spectra import (
+    ResultError,
     Study,
     plot_continual,
     plot_correlation,
@@ -75,9 +76,9 @@ def _points(ax: Any, line: int = 0) -> list[tuple[float, float]]:
 
 
 def test_a_sweep_is_drawn_as_means_over_seeds_with_full_tuning_last() -> None:
-    ax = plot_sweep(STUDIES["sweep"])
+    ax = plot_sweep(Study("sweep", SWEEP[SWEEP["learning_rate"] < 2e-3], {}))
     assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "8", "full"]
-    assert _points(ax) == [(0, 7.0), (1, 4.0), (2, 1.0)]
+    assert _points(ax) == [(0, 7.0), (1, 3.0), (2, 1.0)]
     deviation = ax.containers[0].lines[2][0].get_segments()[0]
     assert np.ptp(deviation[:, 1]) / 2 == pytest.approx(np.std([6, 8], ddof=1))
     by_rate = plot_sweep(STUDIES["sweep"], "learning_rate", "num_intruders_0.8", by="rank")
@@ -97,3 +98,23 @@ def test_bars_lines_and_stages_hold_the_tables_numbers() -> None:
     assert _points(plot_intervention(STUDIES["intervention"])) == [(0.0, 0.0), (0.5, 0.15), (1.0, 0.3)]
     assert _points(plot_continual(STUDIES["continual"])) == [(1, 0.9), (2, 0.8)]
     assert _points(plot_dynamics(STUDIES["dynamics"], "accuracy")) == [(10, 1), (20, 2), (30, 3)]
+
+
+def test_nothing_but_seeds_is_averaged_over() -> None:
+    ax = plot_sweep(STUDIES["sweep"])  # rank 8 was run at two rates: a line each
+    assert ax.get_legend() is not None
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["0.0001", "0.001", "0.002"]
+
+
+def test_what_was_not_measured_cannot_be_drawn() -> None:
+    bare = Study("sweep", SWEEP.drop(columns="forgetting"), {})
+    with pytest.raises(ResultError, match="no column 'forgetting'"):
+        plot_correlation(bare)
+    with pytest.raises(ResultError, match="no column 'status'"):
+        plot_sweep(Study("sweep", SWEEP.drop(columns="status"), {}))
+
+
+def test_an_unknown_rank_is_not_full_tuning() -> None:
+    unknown = SWEEP.assign(method=None, rank=np.nan)
+    ax = plot_sweep(Study("sweep", unknown, {}), "rank")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["–"]

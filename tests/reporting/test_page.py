@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import spectra
-from spectra import Comparison, Study, compare, report
+from spectra import Comparison, ResultError, Study, compare, report
 from spectra.reporting.words import verdict
 from tests.oracles import pico_state, tuned_state
 
@@ -73,6 +73,15 @@ def test_nothing_in_a_name_can_end_the_script() -> None:
     base["x.</script><script>alert(1)//.weight"] = base["layers.0.mlp.up_proj.weight"].clone()
     page = report([compare(base, tuned_state(base) | {"x.</script><script>alert(1)//.weight": base["layers.0.mlp.up_proj.weight"] + 1})])  # fmt: skip
     assert "</script><script>alert" not in page
+
+
+def test_nothing_in_a_study_can_be_markup(tmp_path: Path) -> None:
+    bad = "<script>alert(1)</script>"
+    page = report([], [Study(bad, pd.DataFrame({bad: [1.0], "x": [bad]}), {bad: bad})])
+    assert bad not in page
+    (tmp_path / "s.json").write_bytes(Study(bad, pd.DataFrame({"x": [1]}), {}).to_bytes("json"))
+    with pytest.raises(ResultError, match="unknown kind"):
+        Study.read(tmp_path / "s.json")
 
 
 @pytest.fixture(scope="module")

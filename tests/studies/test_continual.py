@@ -111,3 +111,11 @@ def test_mistakes(recipe: Recipe, tmp_path: Path) -> None:
         continual(recipe, [], tmp_path / "c")
     with pytest.raises(RecipeError, match="called alike"):
         continual(recipe, ["a/x.csv", "b/x.csv"], tmp_path / "c")
+    with pytest.raises(RecipeError, match="tasks: each is"):
+        continual(recipe, [7], tmp_path / "c")  # type: ignore[list-item]
+
+
+def test_a_folder_with_stages_of_another_recipe_is_refused(recipe: Recipe, tasks: list[str], tmp_path: Path) -> None:
+    continual(recipe, tasks[:1], tmp_path / "c")
+    with pytest.raises(RecipeError, match="holds a run with another seed"):
+        continual(recipe.replace(seed=7), tasks[:1], tmp_path / "c")

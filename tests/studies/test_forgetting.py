@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from spectra import CheckpointError, RecipeError, Study, forgetting
+from spectra import CheckpointError, RecipeError, SpectraError, Study, forgetting
 from spectra.studies.forgetting import Reference, objective_of
 from spectra.studies.objectives import causal_losses
 from tests.oracles import pico_model, randomise_adapter
@@ -88,12 +88,18 @@ def test_mistakes_are_one_sentence(pico: dict[str, Path], text: Path, tmp_path: 
     with pytest.raises(CheckpointError, match=r"has no cls.*so it is no masked language model"):
         forgetting(pico["bert"], pico["bert"], text, objective="masked")
     with pytest.raises(CheckpointError, match="only a causal language model writes"):
-        forgetting(pico["mlm"], pico["mlm"], "self")
+        forgetting(pico["mlm"], pico["mlm"], "self", length=12)
     with pytest.raises(RecipeError, match=r"absent\.txt"):
         forgetting(pico["llama"], pico["llama"], tmp_path / "absent.txt")
     (tmp_path / "short.txt").write_text("w1 w2")
     with pytest.raises(CheckpointError, match="too little text"):
         forgetting(pico["llama"], pico["llama"], tmp_path / "short.txt")
+    with pytest.raises(CheckpointError, match="takes at most 40 tokens, not 64"):
+        forgetting(pico["mlm"], pico["mlm"], text, length=64)
+    with pytest.raises(
+        SpectraError, match="device 'cuda' cannot be used" if not torch.cuda.is_available() else "device"
+    ):
+        forgetting(pico["llama"], pico["llama"], text, device="cuda" if not torch.cuda.is_available() else "no")
     with pytest.raises(ValueError, match="objective must be one of"):
         forgetting(pico["llama"], pico["llama"], text, objective="other")
 

@@ -56,6 +56,9 @@ def test_a_file_holds_recipe_fields_and_the_sweeps_own_options(tmp_path: Path) -
         ({"alpha": "twice"}, "neither a number nor a rule"),
         ({"variants": ["full"]}, "not a mapping"),
         ({"rank": ["a"]}, "rank must be of type int"),
+        ({"rank": "8", "alpha": "2r"}, "rank must be of type int"),
+        ({"rank": []}, "rank: an empty list"),
+        ({"variants": 5}, "variants: a list"),
     ],
 )
 def test_mistakes(fields: dict[str, object], message: str) -> None:
@@ -64,7 +67,9 @@ def test_mistakes(fields: dict[str, object], message: str) -> None:
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
-    for content, message in (("[1, 2]", "is a mapping"), ("a: [", "not valid YAML")):
+    options = ("epsilon: '0.5'", "epsilon: null", "objective: nonsense", "length: abc", "k: 0", "epsilon: [0.5, 2]")
+    wrong = [(option, f"{option.split(':')[0]} must be") for option in options]
+    for content, message in (("[1, 2]", "is a mapping"), ("a: [", "not valid YAML"), *wrong):
         (tmp_path / "x.yaml").write_text(content)
         with pytest.raises(RecipeError, match=message):
             load_grid(tmp_path / "x.yaml")

@@ -103,7 +103,8 @@ def test_every_point_has_its_controls_and_lambda_one_is_the_tuned_model(tuned: t
     for what in TARGETS:
         row = table.loc[(what, 1.0)]
         assert row["forgetting"] == pytest.approx(expected["rise"], abs=1e-6)
-        assert (row["percent_bought_back"], row["percent_accuracy_lost"]) == (0.0, 0.0)
+        assert row["percent_accuracy_lost"] == 0.0
+        assert row["percent_bought_back"] == 0.0 or np.isnan(row["percent_bought_back"])
     assert table.loc[("intruder", 0.0), "forgetting"] != table.loc[("random", 0.0), "forgetting"]
 
 
@@ -154,3 +155,12 @@ def open_tensors(run: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(run / "adapter_model.safetensors")
+
+
+def test_a_share_of_no_forgetting_is_not_stated() -> None:
+    from spectra.studies.intervention import _relative
+
+    none = {"forgetting": -0.01, "forgetting_standard_error": 0.01}
+    some = {"forgetting": 0.5, "forgetting_standard_error": 0.01}
+    assert np.isnan(_relative({"forgetting": 0.02}, none)["percent_bought_back"])
+    assert _relative({"forgetting": 0.1}, some)["percent_bought_back"] == pytest.approx(80)

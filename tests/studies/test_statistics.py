@@ -40,7 +40,17 @@ def test_pairs_with_a_hole_are_left_out_and_too_few_refused() -> None:
 
 
 def test_a_constant_side_has_no_correlation() -> None:
-    assert np.isnan(rank_correlation([0.0] * 12, range(12)).rho)
+    found = rank_correlation([0.0] * 12, range(12))
+    assert np.isnan([found.rho, found.p, found.low, found.high]).all()
+    assert found.direction == 0
+
+
+def test_one_count_in_one_run_is_no_trend() -> None:
+    found = rank_correlation([1, 1, 1, 2, 2, 2, 3, 3, 3], [0, 0, 0, 0, 0, 0, 0, 0, 1])
+    assert found.low <= 0
+    assert found.direction == 0
+    assert rank_correlation([1, 1, 1, 2, 2, 2, 3, 3, 3], [0, 1, 0, 3, 4, 5, 9, 8, 9]).direction == 1
+    assert rank_correlation([1, 1, 1, 2, 2, 2, 3, 3, 3], [9, 8, 9, 3, 4, 5, 0, 1, 0]).direction == -1
 
 
 def test_spread() -> None:

@@ -138,3 +138,8 @@ def test_mistakes(grid: dict[str, Any], tmp_path: Path) -> None:
         sweep({**grid, "task": "absent.csv"}, tmp_path / "s")
     with pytest.raises(SpectraError, match="no checkpoints"):
         sweep_existing(grid["base"], [])
+    with pytest.raises(ValueError, match="epsilon is a cosine"):
+        sweep(grid, tmp_path / "s", epsilon=5)
+    with pytest.raises(SpectraError, match=r"absent\.txt"):  # before anything is trained
+        sweep(grid, tmp_path / "t", text=tmp_path / "absent.txt", length=12)
+    assert not list((tmp_path / "t" / "runs").iterdir())

@@ -61,3 +61,10 @@ def test_unreadable_files_are_named(tmp_path: Path, content: str | None, message
     with pytest.raises(RecipeError, match=message) as caught:
         Recipe.load(path)
     assert "r.yaml" in str(caught.value)
+
+
+def test_a_rate_written_without_a_point_is_a_number(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("base: b\ntask: t.csv\nlearning_rate: 1e-4\n")  # text, to YAML
+    assert Recipe.load(tmp_path / "r.yaml").learning_rate == 1e-4
+    with pytest.raises(RecipeError, match="learning_rate must be of type"):
+        Recipe.from_dict({"base": "b", "task": "t.csv", "learning_rate": "fast"})

@@ -71,3 +71,38 @@ def test_another_model_is_refused() -> None:
     wide = {name: torch.cat([t, t], dim=1) if t.ndim == 2 else t for name, t in pico_model("bert").state_dict().items()}
     with pytest.raises((CheckpointError, PairingError)):
         graft(pico_model("bert"), open_checkpoint(wide))
+
+
+def test_a_part_of_the_body_without_a_place_or_of_another_size_is_refused() -> None:
+    state = dict(pico_model("llama", seed=1).state_dict())
+    more = {**state, "model.layers.2.mlp.up_proj.weight": torch.ones(32, 16)}
+    less = {name: tensor for name, tensor in state.items() if "layers.1.mlp.up_proj" not in name}
+    key = "model.layers.0.self_attn.k_proj.weight"
+    other = {**state, key: torch.cat([state[key], state[key]])}
+    for tensors, message in (
+        (more, r"layers\.2.* has no place"),
+        (less, r"has no .*layers\.1\.mlp"),
+        (other, "k_proj"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            graft(pico_model("llama"), open_checkpoint(tensors))
+
+
+def test_a_head_of_another_number_of_classes_is_left_out_whole() -> None:
+    model = pico_model("bert", classes=2)
+    state = dict(pico_model("bert", seed=1, classes=2).state_dict())
+    state["classifier.weight"], state["classifier.bias"] = torch.ones(3, 16), torch.ones(3)
+    assert graft(model, open_checkpoint(state)) == ["classifier.weight", "classifier.bias"]
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_one_of_two_tied_tensors_cannot_change_alone(target: str, tmp_path: Path) -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's own, about the same thing
+        adapted = get_peft_model(pico_model("llama"), LoraConfig(r=2, target_modules=["up_proj", target]))
+        randomise_adapter(adapted)
+        adapted.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError):
+        graft(pico_model("llama"), open_checkpoint(tmp_path))
