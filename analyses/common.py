@@ -59,7 +59,12 @@ class Setting:
         grid = {**self.fields, "seed": SEEDS, **fields, "variants": variants}
         if self.quick:
             grid |= {"max_steps": 4}
-        return spectra.sweep(grid, self.runs / self.name, progress=Progress(), **self.options)
+        study = spectra.sweep(grid, self.runs / self.name, progress=Progress(), **self.options)
+        if (failed := study.table[study.table["status"] == "failed"]).size:  # a mean over the others would be another
+            raise SystemExit(
+                f"{len(failed)} runs failed; the first, {failed['run'].iloc[0]}: {failed['reason'].iloc[0]}"
+            )
+        return study
 
     def main_sweep(self) -> spectra.Study:
         """Every method and rank at each of its rates."""

@@ -40,9 +40,10 @@ def main() -> None:
             "claim": "the number of intruders and forgetting rise together",
             "numbers": f"all runs: {over_all}; LoRA only: {within}; the update's size and "
             f"forgetting, LoRA: {size}; count and forgetting at equal size, LoRA: {beyond}",
-            "verdict": ("holds" if over_all.low > 0 else "cannot tell" if over_all.high > 0 else "does not hold")
-            + (", within LoRA too" if within.low > 0 else ", but not within LoRA alone")
-            + ("; also beyond the size of the update" if beyond.low > 0 else "; not shown beyond its size"),
+            "verdict": {1: "holds", 0: "cannot tell", -1: "does not hold"}[over_all.direction]
+            + ": over all runs; within LoRA "
+            + {1: "they rise together", 0: "it cannot be told", -1: "they do not"}[within.direction]
+            + ("; also beyond the size of the update" if beyond.direction > 0 else "; not shown beyond its size"),
         }
         keep(setting, "correlation", study, finding)
 

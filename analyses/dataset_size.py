@@ -30,11 +30,11 @@ def main() -> None:
         words = ", ".join(f"{size}: {spread(values.tolist())}" for size, values in by_size)
         saturated = last <= before + by_size.std().iloc[-1]
         finding = {
-            "claim": "more training data plants more intruders, until it saturates",
+            "claim": "more training data plants more intruders",
             "numbers": f"intruders at ε = 0.8 by examples: {words} ({found})",
-            "verdict": ("holds" if found.low > 0 else "cannot tell" if found.rho > 0 else "does not hold")
+            "verdict": ("holds" if found.direction > 0 else "does not hold" if found.direction < 0 else "cannot tell")
             + f": from {sizes[-2]} to {sizes[-1]} examples the mean goes from {before:.1f} to {last:.1f}, "
-            + ("saturated within a standard deviation" if saturated else "not saturated"),
+            + ("so it may have saturated" if saturated else "not saturated yet"),
         }
         keep(setting, "dataset_size", study, finding)
 

@@ -67,12 +67,12 @@ def main() -> None:
                 + f" (accuracy {by_step['accuracy'].mean().iloc[0]:.3f} to {by_step['accuracy'].mean().iloc[-1]:.3f})"
             )
             if counts.iloc[-1] > 1:
-                early.append(counts.iloc[len(counts) // 2 - 1] >= counts.iloc[-1] / 2)
+                early.append(counts.iloc[0] >= counts.iloc[-1] / 2)
         finding = {
-            "claim": "intruders appear early in training and stay",
+            "claim": "intruders appear early in training",
             "numbers": f"intruders at ε = 0.8 by step: {'; '.join(words)}",
             "verdict": ("cannot tell" if not early else "holds" if all(early) else "does not hold")
-            + f": {sum(early)} of {len(early)} kinds of run that end with any have half of them at half time",
+            + f": {sum(early)} of {len(early)} kinds of run that end with any have half of them after a quarter",
         }
         keep(setting, "dynamics", spectra.Study("dynamics", table, {"base": setting.fields["base"]}), finding)
 

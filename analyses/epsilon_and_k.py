@@ -46,7 +46,8 @@ def main() -> None:
         low = mean["LoRA r = 1"]
         some = (low > 0) | (mean["full"] > 0)
         above = int((low > mean["full"])[some].sum())
-        verdict = "holds" if above == some.sum() else "cannot tell" if above > some.sum() / 2 else "does not hold"
+        verdict = "holds" if above == some.sum() else "does not hold" if above < some.sum() / 2 else "cannot tell"
+        verdict = verdict if some.any() else "cannot tell"
         keep(
             setting,
             "epsilon_and_k",

@@ -2,7 +2,7 @@
 
 Question: of the forgetting that tuning caused, how much comes back when the top intruder of each matrix is scaled by λ,
 at what cost in accuracy; and more than when something else of the same size is scaled?
-Method: LoRA of rank 8 (and 1, decoder) at the highest rate of the main sweep (where there are intruders), three seeds;
+Method: LoRA of rank 8 (rank 1, decoder) at the highest rate of the main sweep (where there are intruders), three seeds;
 ε = 0.8; λ = 0, 0.5, 0.7, 1.5 with the controls: neighbouring non-intruder, random direction, whole update shrunk to
 equal size.
 Verdict: printed, and in results/intervention-*.json.
@@ -19,7 +19,7 @@ import spectra
 from spectra.studies.statistics import spread
 
 LAMBDAS = (0.0, 0.5, 0.7, 1.5)
-RANKS = {"encoder": (8,), "decoder": (1, 8)}
+RANKS = {"encoder": (8,), "decoder": (1,)}
 
 
 def main() -> None:
@@ -51,17 +51,21 @@ def main() -> None:
             f"{spread(g['percent_accuracy_lost'].tolist())}% of accuracy"
             for what, g in at.groupby("target", sort=False)
         )
-        wide = at.pivot_table(index="run", columns="target", values="percent_bought_back")
-        gains = wide["intruder"]
-        rivals = {name: int((gains > wide[name]).sum()) for name in ("neighbour", "random", "shrunk") if name in wide}
+        wide = at.pivot(index="run", columns="target", values="forgetting")
+        error = at.pivot(index="run", columns="target", values="forgetting_standard_error").max(axis=1)
+        # A win is by more than a standard error.
+        rivals = {
+            name: int((wide["intruder"] < wide[name] - error).sum()) for name in ("neighbour", "random", "shrunk")
+        }
+        gains = at[at["target"] == "intruder"]["percent_bought_back"]
         lost = at[at["target"] == "intruder"]["percent_accuracy_lost"].mean()
         cheap = gains.min() > 0 and lost < 2
-        every = all(count == len(wide) for count in rivals.values())
+        special = all(rivals[name] == len(wide) for name in ("neighbour", "random"))
         finding = {
             "claim": "scaling the top intruder down (λ = 0.7) buys back forgetting at almost no accuracy",
             "numbers": f"at λ = 0.7, {len(wide)} runs: {words}",
-            "verdict": ("holds" if cheap and every else "cannot tell" if gains.mean() > 0 else "does not hold")
-            + ": the intruders' share is above that of "
+            "verdict": ("holds" if cheap and special else "cannot tell" if gains.mean() > 0 else "does not hold")
+            + ": scaling intruders forgets less, by more than a standard error, than scaling "
             + ", ".join(f"{name} in {count} of {len(wide)} runs" for name, count in rivals.items()),
         }
         provenance = {"base": setting.fields["base"], "epsilon": 0.8, "which": "top"}

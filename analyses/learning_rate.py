@@ -26,12 +26,12 @@ def main() -> None:
             found = rank_correlation(group["learning_rate"].tolist(), group[counts].tolist())
             words.append(f"{f'r = {key:g}' if key else 'full'} ({by_rate}; {found})")
             groups += 1
-            rising += found.low > 0
+            rising += found.direction > 0
         verdict = "holds" if rising == groups else "cannot tell" if rising else "does not hold"
         finding = {
             "claim": "a higher learning rate plants more intruders",
             "numbers": f"intruders at ε = 0.8 by rate: {'; '.join(words)}",
-            "verdict": f"{verdict}: ρ is above zero beyond its interval for {rising} of {groups} methods and ranks",
+            "verdict": f"{verdict}: ρ is above zero (interval and p) for {rising} of {groups} methods and ranks",
         }
         keep(setting, "learning_rate", study, finding)
 

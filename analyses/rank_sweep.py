@@ -31,11 +31,12 @@ def main() -> None:
             for label, g in groups.items()
         )
         lowest = lora[lora["rank"] == lora["rank"].min()]
-        more = lowest["num_intruders_0.8"].min() > full["num_intruders_0.8"].max()
-        falls = trend.high < 0
-        verdict = (
-            "holds" if more and falls else "cannot tell" if more or falls else "does not hold"
-        ) + f": rank 1 {'above' if more else 'not above'} full tuning in every seed; rank and count {trend}"
+        none = full["num_intruders_0.8"].max() < 0.05 * full["num_vectors"].max()
+        more = none and lowest["num_intruders_0.8"].min() > full["num_intruders_0.8"].max()
+        falls = trend.direction < 0
+        verdict = "holds" if more and falls else "cannot tell" if more or falls else "does not hold"
+        verdict += f": full tuning {'stays' if none else 'does not stay'} below 5% of the vectors and rank 1 is "
+        verdict += f"{'above' if more else 'not above'} it in every seed; rank and count {trend}"
         claim = "low-rank LoRA plants intruders, fewer as r grows (α = 2r), full tuning almost none"
         result = dataclasses.replace(whole, table=whole.table.assign(picked=whole.table["run"].isin(picked["run"])))
         keep(

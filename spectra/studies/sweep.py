@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +19,12 @@ from ..files import whole_file
 from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..weights import open_checkpoint
+from .columns import comparison_columns, existing_columns, recipe_columns, training_columns, vector_columns
 from .forgetting import Reference
 from .grid import recipes
 from .study import Study, versions
 
 RUNS, VECTORS = "runs.parquet", "vectors.parquet"
-_FIELDS = ("method", "rank", "alpha", "learning_rate", "seed", "num_examples", "modules", "epochs", "max_steps")
 Progress = Callable[[int, int, str], None]
 
 
@@ -108,19 +107,19 @@ def sweep(
                 run = _trained(recipe, path / "runs" / name, report)
                 report(1, 1, "measuring")
                 result = compare(base, run.path, device=device, **comparing)
-                row = _training_columns(run) | comparison_columns(result)
+                row = training_columns(run) | comparison_columns(result)
                 if reference is not None:
                     lost = reference.measure(open_checkpoint(run.path))
                     row |= {"forgetting": lost["rise"], "forgetting_standard_error": lost["rise_standard_error"]}
                 found = row, vector_columns(result)
             except Exception as error:  # whatever it is, the other runs go on, and the table says so
                 reason = " ".join(str(error).split()) or type(error).__name__
-                rows.append({"run": name, "status": "failed", "reason": reason, **_recipe_columns(recipe)})
+                rows.append({"run": name, "status": "failed", "reason": reason, **recipe_columns(recipe)})
                 continue
             finally:
                 timer.done += 1
             _remember(path, name, options, *found)
-        rows.append({"run": name, "status": "done", "reason": "", **_recipe_columns(recipe), **found[0]})
+        rows.append({"run": name, "status": "done", "reason": "", **recipe_columns(recipe), **found[0]})
         frames.append(found[1].assign(run=name))
     provenance = {"base": base, "tasks": sorted({recipe.task for recipe in grid.values()}), **options}
     if not frames:
@@ -160,7 +159,7 @@ def sweep_existing(
             except SpectraError as error:
                 results.append(error)
     for name, result in zip(map(str, tuned), results, strict=True):
-        known = _existing_columns(name)
+        known = existing_columns(name)
         if isinstance(result, SpectraError):
             rows.append({"run": name, "status": "failed", "reason": str(result), **known})
             continue
@@ -169,25 +168,6 @@ def sweep_existing(
     if not frames:
         raise SpectraError(rows[0]["reason"] if rows else "no checkpoints were given")
     return _finished(rows, frames, {"base": str(base), **options}, Path(path) if path else None)
-
-
-def comparison_columns(result: Comparison) -> dict[str, Any]:
-    """What one comparison says, as columns of a run."""
-    table = result.matrices
-    at_chance = [
-        sum(upper < row.null_cosine_q99 for upper in row.max_cosine_upper) for row in table.itertuples(index=False)
-    ]
-    found: dict[str, Any] = {f"num_intruders_{epsilon:g}": result.count(epsilon) for epsilon in result.epsilons}
-    found |= {"num_at_chance": sum(at_chance), "num_vectors": sum(map(len, table["max_cosine"]))}
-    for column in ("effective_rank", "stable_rank", "relative_delta", "spike_ratio", "intruder_energy_share"):
-        found[column] = float(table[column].mean())
-    return found
-
-
-def vector_columns(result: Comparison) -> pd.DataFrame:
-    """A row an examined vector, with the layer and module of its matrix."""
-    places = result.matrices.set_index("name")[["layer", "module"]]
-    return result.vectors.drop(columns="is_intruder").join(places, on="name")
 
 
 class _Remaining:
@@ -231,38 +211,6 @@ def _trained(recipe: Recipe, path: Path, progress: Progress) -> Run:
     except RecipeError:
         shutil.rmtree(path, ignore_errors=True)  # cut off: from the start, so that it is the run it would have been
     return train(recipe, path, progress=progress)
-
-
-def _recipe_columns(recipe: Recipe) -> dict[str, Any]:
-    values = recipe.to_dict() | {"learning_rate": recipe.rate, "alpha": recipe.lora_alpha}
-    if recipe.method == "full":
-        values |= {"rank": None, "alpha": None}
-    return {name: values[name] for name in _FIELDS}
-
-
-def _training_columns(run: Run) -> dict[str, Any]:
-    metrics = run.metrics
-    found: dict[str, Any] = {
-        name: metrics[name] for name in ("accuracy", "perplexity", "loss", "steps", "seconds") if name in metrics
-    }
-    if "accuracy" in found:
-        found["accuracy_standard_error"] = math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / metrics["num_eval"])
-    return found
-
-
-def _existing_columns(name: str) -> dict[str, Any]:
-    try:
-        run = Run.open(name)
-        return _recipe_columns(run.recipe) | _training_columns(run)
-    except SpectraError:
-        pass
-    try:
-        config = json.loads((Path(name) / "adapter_config.json").read_text(encoding="utf-8"))
-        kind = str(config["peft_type"]).lower()
-        kind = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else kind
-        return {"method": kind, "rank": config.get("r"), "alpha": config.get("lora_alpha")}
-    except (OSError, ValueError, KeyError):
-        return {"method": None, "rank": None, "alpha": None}
 
 
 def _finished(rows: list[dict[str, Any]], frames: list[pd.DataFrame], provenance: Any, path: Path | None) -> Study:

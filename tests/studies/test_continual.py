@@ -10,7 +10,6 @@ from transformers import AutoModelForMaskedLM
 
 from spectra import Recipe, RecipeError, compare, continual, open_checkpoint, transfer
 from spectra.studies import continual as module
-from spectra.studies.probing import probe_accuracy
 from spectra.weights import graft
 from tests.conftest import WORDS
 
@@ -85,25 +84,6 @@ def test_measures_of_transfer_on_a_matrix_worked_by_hand() -> None:
     assert last["average_accuracy"] == pytest.approx((0.85 + 0.5 + 0.6) / 3)
     assert last["backward_transfer"] == pytest.approx(((0.85 - 0.9) + (0.5 - 0.7)) / 2)
     assert last["forgetting"] == pytest.approx(((0.9 - 0.85) + (0.7 - 0.5)) / 2)
-
-
-def test_a_probe_learns_what_the_body_shows_and_nothing_else(pico: dict[str, Path], tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    for name, seen in (("seen", True), ("unseen", False)):
-        rows = [rng.choice(WORDS[:10], size=2).tolist() for _ in range(300)]
-        coin = rng.integers(0, 2, 300)
-        lines = [
-            {"sentence": " ".join(row), "label": int(row[0] in WORDS[:5]) if seen else int(toss)}
-            for row, toss in zip(rows, coin, strict=True)
-        ]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    seen, unseen = (
-        probe_accuracy(pico["mlm"], Recipe(base="", task=str(tmp_path / f"{name}.jsonl"), batch_size=8))
-        for name in ("seen", "unseen")
-    )
-    assert seen[1] == 30
-    assert seen[0] > 0.85
-    assert unseen[0] < 0.8
 
 
 def test_mistakes(recipe: Recipe, tmp_path: Path) -> None:

@@ -218,3 +218,32 @@ def test_a_folder_with_something_else_in_it_is_left_alone(recipe: Recipe, tmp_pa
     with pytest.raises(RecipeError, match="a file is in the place"):
         train(recipe, tmp_path / "file")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "thesis.tex"]
+
+
+@pytest.mark.parametrize("method", ["rslora", "dora", "lora-fa"])
+def test_variants_of_lora_train_what_they_say(recipe: Recipe, tmp_path: Path, method: str) -> None:
+    import json
+
+    run = train(recipe.replace(method=method, rank=2), tmp_path / "run")
+    config = json.loads((run.path / "adapter_config.json").read_text())
+    assert (config["use_rslora"], config["use_dora"]) == (method == "rslora", method == "dora")
+    weights = _weights(run.path)
+    assert any("magnitude" in name for name in weights) == (method == "dora")
+    A = [tensor for name, tensor in weights.items() if "lora_A" in name]
+    orthonormal = all(torch.allclose(a @ a.mT, torch.eye(2), atol=1e-5) for a in A)
+    assert orthonormal == (method == "lora-fa")  # frozen, it is still what it was made
+    ranks = compare(recipe.base, run.path).matrices["effective_rank"]
+    assert (ranks.max() > 2.1) == (method == "dora")  # which changes every row
+
+
+def test_checkpoints_along_a_run_are_kept_and_measured(recipe: Recipe, tmp_path: Path) -> None:
+    run = train(recipe.replace(checkpoints=3, rank=2), tmp_path / "run")
+    assert [entry["step"] for entry in run.metrics["checkpoints"]] == [2, 4, 6]
+    assert [path.name for path in run.checkpoints] == ["0000002", "0000004", "0000006"]
+    sizes = [result.matrices["delta_norm"].mean() for result in compare(recipe.base, run.checkpoints)]
+    assert 0 < sizes[0] < sizes[1] < sizes[2]
+    last = run.metrics["checkpoints"][-1]
+    assert (last["accuracy"], last["loss"]) == (run.metrics["accuracy"], pytest.approx(run.metrics["loss"]))
+    # Keeping them does not change the run.
+    plain = _weights(train(recipe.replace(rank=2), tmp_path / "plain").path)
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in _weights(run.path).items())

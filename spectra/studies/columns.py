@@ -1,0 +1,70 @@
+"""The columns of a run: from its recipe, its training, its comparison with the base."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..comparison import Comparison
+from ..errors import SpectraError
+from ..trainer import Recipe, Run
+
+_FIELDS = ("method", "rank", "alpha", "learning_rate", "seed", "num_examples", "modules", "epochs", "max_steps")
+
+
+def comparison_columns(result: Comparison) -> dict[str, Any]:
+    """What one comparison says, as columns of a run."""
+    table = result.matrices
+    at_chance = [
+        sum(upper < row.null_cosine_q99 for upper in row.max_cosine_upper) for row in table.itertuples(index=False)
+    ]
+    found: dict[str, Any] = {f"num_intruders_{epsilon:g}": result.count(epsilon) for epsilon in result.epsilons}
+    found |= {"num_at_chance": sum(at_chance), "num_vectors": sum(map(len, table["max_cosine"]))}
+    for column in ("effective_rank", "stable_rank", "relative_delta", "spike_ratio", "intruder_energy_share"):
+        found[column] = float(table[column].mean())
+    return found
+
+
+def vector_columns(result: Comparison) -> pd.DataFrame:
+    """A row an examined vector, with the layer and module of its matrix."""
+    places = result.matrices.set_index("name")[["layer", "module"]]
+    return result.vectors.drop(columns="is_intruder").join(places, on="name")
+
+
+def recipe_columns(recipe: Recipe) -> dict[str, Any]:
+    """What was varied, as it was used."""
+    values = recipe.to_dict() | {"learning_rate": recipe.rate, "alpha": recipe.lora_alpha}
+    if recipe.method == "full":
+        values |= {"rank": None, "alpha": None}
+    return {name: values[name] for name in _FIELDS}
+
+
+def training_columns(run: Run) -> dict[str, Any]:
+    """What the run measured itself."""
+    metrics = run.metrics
+    found: dict[str, Any] = {
+        name: metrics[name] for name in ("accuracy", "perplexity", "loss", "steps", "seconds") if name in metrics
+    }
+    if "accuracy" in found:
+        found["accuracy_standard_error"] = math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / metrics["num_eval"])
+    return found
+
+
+def existing_columns(name: str) -> dict[str, Any]:
+    """What is known of a checkpoint that was trained elsewhere."""
+    try:
+        run = Run.open(name)
+        return recipe_columns(run.recipe) | training_columns(run)
+    except SpectraError:
+        pass
+    try:
+        config = json.loads((Path(name) / "adapter_config.json").read_text(encoding="utf-8"))
+        kind = str(config["peft_type"]).lower()
+        kind = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else kind
+        return {"method": kind, "rank": config.get("r"), "alpha": config.get("lora_alpha")}
+    except (OSError, ValueError, KeyError):
+        return {"method": None, "rank": None, "alpha": None}

@@ -1,0 +1,53 @@
+"""The studies and the gallery: what they say at the top and in the README is what their saved results say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spectra import Study
+from tests.conftest import REPOSITORY
+
+RESULTS = REPOSITORY / "analyses" / "results"
+STUDIES = sorted(
+    {path.stem.rsplit("-", 1)[0] for path in RESULTS.glob("*.json")} - {"similarity-encoder", "similarity-decoder"}
+)
+FIGURES = sorted(set((REPOSITORY / "figures").glob("*.py")) - {REPOSITORY / "figures" / "gallery.py"})
+
+
+def test_all_twelve_claims_have_results() -> None:
+    assert set(STUDIES) == {
+        "alpha", "continual", "correlation", "dataset_size", "dynamics", "effective_rank", "epsilon_and_k", "frozen_a",
+        "intervention", "learning_rate", "rank_sweep", "variants",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_states_its_question_its_method_and_the_verdict_of_its_results(study: str) -> None:
+    text = (REPOSITORY / "analyses" / f"{study}.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    head = " ".join(text.split('"""')[1].split())
+    assert "Question:" in head
+    assert "Method:" in head
+    for file in sorted(RESULTS.glob(f"{study}-*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        assert f"{found['base']}: {found['verdict'].partition(':')[0]}" in head.partition("Verdict:")[2]
+        assert len(Study.read(file.with_suffix(".parquet")).table) > 0
+
+
+def test_the_readme_holds_what_the_summary_prints() -> None:
+    printed = subprocess.run(
+        [sys.executable, "analyses/summary.py"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.count("\n") > 12
+    assert printed in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", FIGURES, ids=lambda path: path.stem)
+def test_a_figure_is_a_short_script_and_its_svg(script: Path) -> None:
+    assert len(script.read_text(encoding="utf-8").splitlines()) < 40
+    assert script.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
