@@ -1,7 +1,7 @@
 """When in a run do intruders appear?
 
 Question: do intruders appear early and rise in rank and singular value while accuracy is already there?
-Method: full tuning and LoRA of rank 1 and 8 at the middle rate, four checkpoints along each run, three seeds; at each
+Method: full tuning and LoRA of rank 8 at the middle rate, four checkpoints along each run, three seeds; at each
 the intruders at ε = 0.5 and 0.8, the best place of one among the singular values, its singular value, and the accuracy.
 Verdict: printed, and in results/dynamics-*.json.
 
@@ -17,7 +17,7 @@ import spectra
 from spectra.studies.grid import recipes, run_name
 from spectra.studies.statistics import spread
 
-RUNS = (("full", 0), ("lora", 1), ("lora", 8))
+RUNS = (("full", 0), ("lora", 8))
 EPSILON = 0.8
 
 

@@ -1,8 +1,8 @@
 """Do LoRA's variants plant intruders too?
 
 Question: are rank-stabilised LoRA and DoRA as LoRA is, at the same rank and rate?
-Method: LoRA, rsLoRA and DoRA of rank 8 at LoRA's middle rate, three seeds. rsLoRA's scale is √r times as large, so it
-is run at its own equivalent as well: the rate divided by √8.
+Method: LoRA and DoRA of rank 8 at LoRA's middle rate, and rsLoRA, whose scale is √r times as large, at that rate divided
+by √8; three seeds.
 Verdict: printed, and in results/variants-*.json.
 
     python analyses/variants.py [--quick]
@@ -19,7 +19,7 @@ def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
         rate = GRIDS[setting.name]["lora", 8][1]
-        variants = [{"method": m, "rank": 8, "learning_rate": rate} for m in ("lora", "rslora", "dora")]
+        variants = [{"method": m, "rank": 8, "learning_rate": rate} for m in ("lora", "dora")]
         variants.append({"method": "rslora", "rank": 8, "learning_rate": round(rate / 8**0.5, 7)})
         study = setting.sweep(variants)
         groups = {f"{m} at {r:g}": g for (m, r), g in study.table.groupby(["method", "learning_rate"], sort=False)}

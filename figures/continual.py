@@ -16,7 +16,7 @@ def accuracy(label):
 
 def intruders(study, ax):
     stages = study.table[study.table["stage"] > 0].drop_duplicates(["run", "seed", "stage"])
-    for (label, group), style in zip(stages.groupby("run"), line_styles(), strict=False):
+    for (label, group), style in zip(stages.groupby("run", sort=False), line_styles(), strict=False):
         cells = group.groupby("stage")["num_intruders"]
         ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std(), label=label, capsize=2, **style)
     ax.set_xlabel("stage")

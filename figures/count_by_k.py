@@ -7,7 +7,7 @@ from spectra.plots.style import line_styles
 
 def draw(study, ax):
     table = only(study, epsilon=0.8).table
-    for (label, group), style in zip(table.groupby("run"), line_styles(), strict=False):
+    for (label, group), style in zip(table.groupby("run", sort=False), line_styles(), strict=False):
         cells = group.groupby("k")["num_intruders"]
         ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std(), label=label, capsize=2, **style)
     ax.set_ylim(bottom=0)

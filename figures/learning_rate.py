@@ -8,7 +8,7 @@ from spectra.plots.style import line_styles
 def column(name, words):
     def draw(study, ax):
         table = study.table.assign(label=study.table["rank"].map(lambda r: f"r = {r:g}" if r == r else "full"))
-        for (label, group), style in zip(table.groupby("label"), line_styles(), strict=False):
+        for (label, group), style in zip(table.groupby("label", sort=False), line_styles(), strict=False):
             cells = group.groupby("learning_rate")[name]
             ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std(), label=label, capsize=2, **style)
         ax.set_xscale("log")

@@ -75,7 +75,7 @@ def plot_sweep(
     ax.set_xticks(list(places.values()), list(places))
     ax.set_xlabel(_words(x) + (" of LoRA, and full tuning" if x == "rank" and "full" in places else ""))
     ax.set_ylabel(_words(y))
-    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    ax.set_ylim(bottom=min(0.0, float(done[y].min())))  # an error bar may reach below, a count cannot
     if by:
         ax.legend(title=_words(by), frameon=False, fontsize=8)
     return ax
@@ -95,8 +95,9 @@ def plot_correlation(
     ax = axes_or_new(ax)
     for (label, group), style in zip(done.groupby(by, sort=False), line_styles(), strict=False):
         ax.plot(group[x], group[y], label=label, **style | {"linestyle": "none", "markersize": 5, "alpha": 0.8})
-    ax.set_xscale("symlog", linthresh=1)
-    ax.set_xlim(left=-0.3)
+    if x.startswith("num_"):  # none to hundreds
+        ax.set_xscale("symlog", linthresh=1)
+        ax.set_xlim(left=-0.3)
     ax.set_xlabel(_words(x))
     ax.set_ylabel(_words(y))
     if len(done) >= 4:
