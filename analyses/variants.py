@@ -1,8 +1,8 @@
 """Do LoRA's variants plant intruders too?
 
 Question: are rank-stabilised LoRA and DoRA as LoRA is, at the same rank and rate?
-Method: LoRA and DoRA of rank 8 at LoRA's middle rate, and rsLoRA, whose scale is √r times as large, at that rate divided
-by √8; three seeds.
+Method: LoRA and DoRA of rank 8 at LoRA's middle rate, and rsLoRA, whose scale is √r times as large, at that rate
+divided by √8; three seeds.
 Verdict: printed, and in results/variants-*.json.
 
     python analyses/variants.py [--quick]
