@@ -21,7 +21,7 @@ ALPHA_TIMES_RATE = {"encoder": 0.032, "decoder": 0.016}  # that of the middle ra
 def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
-        product = ALPHA_TIMES_RATE[setting.name]
+        product = ALPHA_TIMES_RATE[setting.kind]
         variants = [
             {"method": "lora", "rank": r, "alpha": float(alpha), "learning_rate": product / alpha}
             for r in RANKS

@@ -22,6 +22,7 @@ import pandas as pd
 
 import spectra
 from spectra.demo import base_directory
+from spectra.trainer.loading import is_causal
 from spectra.trainer.tasks import load_task
 
 SEEDS = [0, 1, 2]
@@ -48,6 +49,7 @@ class Setting:
     """One base with its task, its text, and where its runs go."""
 
     name: str
+    kind: str
     fields: dict[str, Any]
     options: dict[str, Any]
     runs: Path
@@ -68,13 +70,19 @@ class Setting:
 
     def main_sweep(self) -> spectra.Study:
         """Every method and rank at each of its rates."""
-        grid = GRIDS[self.name]
+        grid = GRIDS[self.kind]
         return self.sweep([{"method": m, "rank": max(r, 1), "learning_rate": rates} for (m, r), rates in grid.items()])
 
     def picked(self) -> pd.DataFrame:
         """Of the main sweep, each rank's runs at the largest rate as accurate as its best within a standard error."""
         table = self.main_sweep().table
         return pd.concat([picked_rate(group) for _, group in table.groupby(table["rank"].fillna(0.0))]).sort_index()
+
+    def results(self) -> Path:
+        """Where tables go: those of the two bases into the tree, others beside the runs."""
+        folder = RESULTS if self.name in GRIDS and not self.quick else self.runs
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def run_path(self, name: str) -> Path:
         """Where a run of a sweep lies."""
@@ -108,6 +116,10 @@ def settings(doc: str | None) -> list[Setting]:
     parser.add_argument("--runs", type=Path, default=Path("studies-runs"), help="where runs are kept, and found again")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRA_DATA", "../shared/data")))
     parser.add_argument("--only", choices=["encoder", "decoder"], help="one of the two bases")
+    parser.add_argument("--base", type=Path, help="your own model instead, a transformers directory")
+    parser.add_argument("--task", help="for --base: the task to tune it on")
+    parser.add_argument("--text", help="for --base: the text to measure forgetting on")
+    parser.add_argument("--objective", default="auto", help="for --base: the loss on that text")
     given = parser.parse_args()
     runs = given.runs / "quick" if given.quick else given.runs
     runs.mkdir(parents=True, exist_ok=True)
@@ -119,15 +131,21 @@ def settings(doc: str | None) -> list[Setting]:
     common = {"epsilon": [0.5, 0.8], "method_of_comparison": "exact"}
     fields = {"task": "movie-reviews", "num_examples": 1920, "epochs": 1.0, "max_length": 20, "base": base_directory()}
     options = {"text": str(text), "objective": "contrastive", "num_sequences": few or 192, "length": 48, **common}
-    found = [Setting("encoder", fields, options, runs, given.data, given.quick)]
+    found = [Setting("encoder", "encoder", fields, options, runs, given.data, given.quick)]
+    if given.base:
+        config = json.loads((given.base / "config.json").read_text(encoding="utf-8"))
+        kind = "decoder" if is_causal(config.get("architectures") or []) else "encoder"
+        fields |= {"base": str(given.base), "task": given.task or fields["task"], "max_length": 64}
+        options |= {"text": given.text or str(text), "objective": given.objective}
+        found = [Setting(given.base.resolve().name, kind, fields, options, runs, given.data, given.quick)]
     decoder = given.data / "models" / "stories15M"
-    if decoder.is_dir():
+    if decoder.is_dir() and not given.base:
         tasks = given.data / "tasks"
         fields = {"base": str(decoder), "task": str(tasks / "sst2.train.jsonl"), "eval": str(tasks / "sst2.test.jsonl")}
         fields |= {"num_examples": 2000, "epochs": 1.0, "max_length": 48}
         options = {"text": "self", "num_sequences": few or 96, "length": 64, **common}
-        found.append(Setting("decoder", fields, options, runs, given.data, given.quick))
-    else:
+        found.append(Setting("decoder", "decoder", fields, options, runs, given.data, given.quick))
+    elif not given.base:
         print(f"no decoder at {decoder}: the encoder only", file=sys.stderr)
     for one in found if given.quick else []:
         few_rows(one)
@@ -144,9 +162,8 @@ def few_rows(setting: Setting) -> None:
 
 
 def keep(setting: Setting, study: str, result: spectra.Study, finding: Mapping[str, str]) -> None:
-    """Save a study's table and what it found; print that. Quick results go beside the runs."""
-    folder = setting.runs if setting.quick else RESULTS
-    folder.mkdir(exist_ok=True)
+    """Save a study's table and what it found; print that."""
+    folder = setting.results()
     result.write(folder / f"{study}-{setting.name}.parquet")
     text = json.dumps({"study": study, "base": setting.name, **finding}, indent=1, ensure_ascii=False)
     (folder / f"{study}-{setting.name}.json").write_text(text + "\n", encoding="utf-8")

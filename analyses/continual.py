@@ -68,7 +68,7 @@ def main() -> None:
         for seed in SEEDS:
             recipe = spectra.Recipe(
                 base=setting.fields["base"], task="", method=method, rank=max(rank, 1), seed=seed, resume_points=0,
-                learning_rate=GRIDS[setting.name][method, rank][1], max_steps=2 if setting.quick else 32, max_length=64,
+                learning_rate=GRIDS[setting.kind][method, rank][1], max_steps=2 if setting.quick else 32, max_length=64,
             )  # fmt: skip
             folder = setting.runs / f"continual-{setting.name}" / f"{method}-r{rank}-s{seed}"
             study = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **text)

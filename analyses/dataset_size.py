@@ -20,7 +20,7 @@ SIZES = [240, 480, 960, 1920]
 def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
-        rate = GRIDS[setting.name]["lora", 8][1]
+        rate = GRIDS[setting.kind]["lora", 8][1]
         sizes = [16, 32, 48, 64] if setting.quick else SIZES
         study = setting.sweep([{"rank": 8, "learning_rate": rate, "num_examples": size} for size in sizes])
         counts = "num_intruders_0.8"

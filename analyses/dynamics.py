@@ -18,28 +18,6 @@ from spectra.studies.grid import recipes, run_name
 from spectra.studies.statistics import spread
 
 RUNS = (("full", 0), ("lora", 8))
-EPSILON = 0.8
-
-
-def along(base: str, run: spectra.Run) -> list[dict[str, float]]:
-    """A row a checkpoint."""
-    rows = []
-    for entry, result in zip(
-        run.metrics["checkpoints"], spectra.compare(base, run.checkpoints, epsilon=[EPSILON, 0.5]), strict=True
-    ):
-        new = result.vectors[result.vectors["is_intruder"]]
-        rows.append(
-            {
-                "step": entry["step"],
-                "accuracy": entry["accuracy"],
-                "num_intruders_0.8": result.count(EPSILON),
-                "num_intruders_0.5": result.count(0.5),
-                "best_rank": new["index"].min() + 1 if len(new) else float("nan"),
-                "mean_singular_value": new["singular_value"].mean() if len(new) else float("nan"),
-                "spike_ratio": result.matrices["spike_ratio"].mean(),
-            }
-        )
-    return rows
 
 
 def main() -> None:
@@ -47,15 +25,15 @@ def main() -> None:
     for setting in settings(__doc__):
         rows = []
         for method, rank in RUNS:
-            rate = GRIDS[setting.name][method, rank][1]
+            rate = GRIDS[setting.kind][method, rank][1]
             fields = {**setting.fields, "method": method, "rank": max(rank, 1), "learning_rate": rate, "checkpoints": 4}
             if setting.quick:
                 fields |= {"max_steps": 4}
             for recipe in recipes({**fields, "seed": SEEDS}).values():
                 run = spectra.train(recipe, setting.runs / setting.name / "runs" / run_name(recipe))
                 label = "full" if method == "full" else f"LoRA r = {rank}"
-                found = along(setting.fields["base"], run)
-                rows += [{"run": label, "seed": recipe.seed, **row} for row in found]
+                found = spectra.dynamics(run).table.assign(run=label, seed=recipe.seed)
+                rows += found.to_dict("records")
         table = pd.DataFrame(rows)
         words, early = [], []
         for label, group in table.groupby("run", sort=False):

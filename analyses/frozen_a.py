@@ -18,7 +18,7 @@ from spectra.studies.statistics import spread
 def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
-        rates = GRIDS[setting.name]["lora", 8]
+        rates = GRIDS[setting.kind]["lora", 8]
         study = setting.sweep([{"method": m, "rank": 8, "learning_rate": rates} for m in ("lora", "lora-fa")])
         chosen = {m: picked_rate(group) for m, group in study.table.groupby("method")}
         counts = {m: group["num_intruders_0.8"] for m, group in chosen.items()}

@@ -3,8 +3,8 @@
 Question: of the forgetting that tuning caused, how much comes back when the top intruder of each matrix is scaled by λ,
 at what cost in accuracy; and more than when something else of the same size is scaled?
 Method: LoRA of rank 8 (rank 1, decoder) at the highest rate of the main sweep (where there are intruders), three seeds;
-ε = 0.8; λ = 0, 0.5, 0.7, 1.5 with the controls: neighbouring non-intruder, random direction, whole update shrunk to
-equal size.
+ε = 0.8; λ = 0 and 0.7 (decoder: 0.5 and 1.5 as well) with the controls: neighbouring non-intruder, random direction,
+whole update shrunk to equal size.
 Verdict: printed, and in results/intervention-*.json.
 
     python analyses/intervention.py [--quick]
@@ -18,15 +18,15 @@ from common import GRIDS, keep, settings
 import spectra
 from spectra.studies.statistics import spread
 
-LAMBDAS = (0.0, 0.5, 0.7, 1.5)
+LAMBDAS = {"encoder": (0.0, 0.7), "decoder": (0.0, 0.5, 0.7, 1.5)}
 RANKS = {"encoder": (8,), "decoder": (1,)}
 
 
 def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
-        grid = GRIDS[setting.name]
-        study = setting.sweep([{"rank": r, "learning_rate": grid["lora", r][2]} for r in RANKS[setting.name]])
+        grid = GRIDS[setting.kind]
+        study = setting.sweep([{"rank": r, "learning_rate": grid["lora", r][2]} for r in RANKS[setting.kind]])
         text = {name: setting.options[name] for name in ("text", "num_sequences", "length")}
         text["objective"] = setting.options.get("objective", "auto")
         frames = []
@@ -35,12 +35,16 @@ def main() -> None:
             if not kept.exists():
                 path = setting.run_path(run.run)
                 try:
-                    found = spectra.intervene(setting.fields["base"], path, LAMBDAS, epsilon=0.8, seed=run.seed, **text)
+                    found = spectra.intervene(
+                        setting.fields["base"], path, LAMBDAS[setting.kind], epsilon=0.8, seed=run.seed, **text
+                    )
                 except spectra.SpectraError as error:  # a run without intruders has nothing to scale
                     print(f"{run.run}: {error}", flush=True)
                     continue
                 found.write(kept)
-            frames.append(spectra.Study.read(kept).table.assign(rank=run.rank, seed=run.seed, run=run.run))
+            table = spectra.Study.read(kept).table
+            wanted = table[table["lambda"].isin([*LAMBDAS[setting.kind], 1.0])]
+            frames.append(wanted.assign(rank=run.rank, seed=run.seed, run=run.run))
         if not frames:
             print(f"intervention, {setting.name}: no run has intruders")
             continue

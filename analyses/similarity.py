@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from common import RESULTS, settings
+from common import settings
 
 import spectra
 
@@ -23,7 +23,7 @@ def main() -> None:
         paths = {"lora-r1": setting.run_path(runs["lora", 1.0]), "full": setting.run_path(runs["full"].iloc[0])}
         base = setting.fields["base"]
         worst = spectra.compare(base, paths["lora-r1"], method="exact").worst_first().iloc[0]["name"]
-        folder = setting.runs if setting.quick else RESULTS
+        folder = setting.results()
         for kind, path in paths.items():
             result = spectra.compare(base, path, include=f"^{re.escape(worst)}$", method="exact")
             result.write(folder / f"similarity-{setting.name}-{kind}.json")

@@ -18,7 +18,7 @@ from spectra.studies.statistics import spread
 def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
-        rate = GRIDS[setting.name]["lora", 8][1]
+        rate = GRIDS[setting.kind]["lora", 8][1]
         variants = [{"method": m, "rank": 8, "learning_rate": rate} for m in ("lora", "dora")]
         variants.append({"method": "rslora", "rank": 8, "learning_rate": round(rate / 8**0.5, 7)})
         study = setting.sweep(variants)

@@ -21,6 +21,7 @@ COMMANDS = {
     "forgetting": "Loss on general text, against the untouched base.",
     "intervene": "Scale intruders, with controls; what it buys, what it costs.",
     "continual": "Task after task: accuracy of all, intruders, forgetting.",
+    "dynamics": "Intruders along a run, from its checkpoints.",
     "report": "One self-contained HTML page from saved results.",
     "plot": "Draw a figure from saved results.",
     "cache": "Decompositions kept on disk: info, clear.",

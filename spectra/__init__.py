@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .studies.callback import SpectraCallback as SpectraCallback
     from .studies.continual import continual as continual
     from .studies.continual import transfer as transfer
+    from .studies.dynamics import dynamics as dynamics
     from .studies.forgetting import forgetting as forgetting
     from .studies.grid import load_grid as load_grid
     from .studies.intervention import intervene as intervene
@@ -66,6 +67,7 @@ _HOMES = {
         ".studies.continual": ("continual", "transfer"),
         ".errors": ("CheckpointError", "PairingError", "RecipeError", "ResultError", "SpectraError"),
         ".examined": ("Examined",),
+        ".studies.dynamics": ("dynamics",),
         ".studies.forgetting": ("forgetting",),
         ".studies.grid": ("load_grid",),
         ".studies.intervention": ("intervene",),

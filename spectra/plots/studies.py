@@ -158,13 +158,15 @@ def plot_dynamics(study: Study, y: str | None = None, *, ax: Axes | None = None)
     """Draw a column against the step of training (arXiv 2410.21228, Fig. 5): by default the number of intruders."""
     y = y or next(name for name in study.table if str(name).startswith("num_intruders"))
     ax = axes_or_new(ax)
-    groups = study.table.groupby("run", sort=False) if "run" in study.table else [("", study.table)]
+    several = "run" in study.table
+    groups = study.table.groupby("run", sort=False) if several else [(None, study.table)]
     for (label, group), style in zip(groups, line_styles(), strict=False):
         cells = group.groupby("step")[y]
         ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std().fillna(0.0), label=label, capsize=3, **style)
     ax.set_xlabel("step")
     ax.set_ylabel(_words(y))
-    ax.legend(frameon=False, fontsize=8)
+    if several:
+        ax.legend(frameon=False, fontsize=8)
     return ax
 
 

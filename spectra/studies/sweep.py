@@ -81,7 +81,7 @@ def sweep(
     if len({recipe.base for recipe in grid.values()}) != 1:
         raise RecipeError("a sweep has one base; make one sweep a base")
     base = next(iter(grid.values())).base
-    comparing: dict[str, Any] = {"k": k, "epsilon": _listed(epsilon), "method": method_of_comparison}
+    comparing: dict[str, Any] = {"k": k, "epsilon": epsilon_list(epsilon), "method": method_of_comparison}
     on_text: dict[str, Any] = {"objective": objective, "num_sequences": num_sequences, "length": length}
     options = {**comparing, "text": str(text) if text else None, **on_text}
     for folder in ("runs", "measured"):
@@ -145,7 +145,7 @@ def sweep_existing(
     """
     check_options(k=k, epsilon=epsilon, side="left", method=method_of_comparison)
     check_device(device)
-    options: dict[str, Any] = {"k": k, "epsilon": _listed(epsilon), "method": method_of_comparison}
+    options: dict[str, Any] = {"k": k, "epsilon": epsilon_list(epsilon), "method": method_of_comparison}
     rows, frames = [], []
     results: list[Comparison | SpectraError] = []
     try:  # all at once, as they share the base's work
@@ -185,7 +185,8 @@ class _Remaining:
         return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
 
 
-def _listed(epsilon: float | Sequence[float]) -> list[float]:
+def epsilon_list(epsilon: float | Sequence[float]) -> list[float]:
+    """One or several, as a list."""
     return [float(epsilon)] if isinstance(epsilon, (int, float)) else list(map(float, epsilon))
 
 

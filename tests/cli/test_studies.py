@@ -93,6 +93,18 @@ def test_continual(spectra: Spectra, pico: dict[str, Path]) -> None:
     assert "untouched base" in result.stdout
 
 
+def test_dynamics(spectra: Spectra, pico: dict[str, Path]) -> None:
+    made = ("--base", pico["mlm"], "--task", pico["labelled"], "--lr", 0.1, *FAST, "--checkpoints", 3, "-o", "run")
+    assert spectra("train", *made).exit_code == 0
+    found = spectra("dynamics", "run", "-e", 0.9, "-o", "d.json")
+    assert (found.exit_code, found.stderr) == (0, "")
+    table = Study.read("d.json").table
+    assert table["step"].tolist() == [1, 2, 3]
+    assert table["num_intruders_0.9"].iloc[-1] > 0
+    assert table["best_rank"].min() >= 1
+    assert spectra("plot", "dynamics", "d.json", "-o", "d.svg").exit_code == 0
+
+
 def test_report_of_a_comparison_and_studies(spectra: Spectra, swept: str) -> None:
     spectra("compare", "base.safetensors", "tuned.safetensors", "-o", "result.json")
     result = spectra("report", "result.json", "swept/runs.parquet", "-o", "report.html", "--title", "mine")
@@ -119,6 +131,7 @@ def test_plots_of_a_study(spectra: Spectra, swept: str, kind: str) -> None:
         (("continual", "absent.yaml", "--folder", "f"), "absent.yaml: cannot be read"),
         (("intervene", "base.safetensors", "tuned.safetensors"), "name a --text, or a --task"),
         (("report", "base.safetensors", "-o", "r.html"), "base.safetensors: not a saved result"),
+        (("dynamics", "absent"), "absent: not a finished run"),
         (("report", "x.json", "-o", "r.txt"), "a report is a .html file"),
         (("plot", "sweep", "absent.parquet", "-o", "x.svg"), "absent.parquet: no such file"),
     ],

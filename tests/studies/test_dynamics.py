@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spectra import Recipe, RecipeError, compare, dynamics, train
+
+
+def test_each_checkpoint_is_compared_with_the_base(pico: dict[str, Path], tmp_path: Path) -> None:
+    recipe = Recipe(
+        base=str(pico["bert"]), task=str(pico["labelled"]), rank=1, max_steps=6, batch_size=4, max_length=16,
+        learning_rate=0.1, checkpoints=3,
+    )  # fmt: skip
+    run = train(recipe, tmp_path / "run")
+    study = dynamics(run.path, k=4, epsilon=[0.5, 0.9])
+    assert study.table["step"].tolist() == [2, 4, 6]
+    assert study.table["accuracy"].iloc[-1] == run.metrics["accuracy"]
+    last = compare(recipe.base, run.path, k=4, epsilon=[0.5, 0.9])
+    row = study.table.iloc[-1]
+    assert (row["num_intruders_0.5"], row["num_intruders_0.9"]) == (last.count(0.5), last.count(0.9))
+    new = last.vectors[last.vectors["max_cosine_upper"] < 0.9]
+    assert row["best_rank"] == new["index"].min() + 1
+    assert row["mean_singular_value"] == pytest.approx(new["singular_value"].mean())
+    assert study.table["spike_ratio"].is_monotonic_increasing
+
+
+def test_a_run_without_checkpoints_has_none(pico: dict[str, Path], tmp_path: Path) -> None:
+    recipe = Recipe(base=str(pico["bert"]), task=str(pico["labelled"]), max_steps=1, batch_size=4, max_length=16)
+    with pytest.raises(RecipeError, match="kept no checkpoints"):
+        dynamics(train(recipe, tmp_path / "run"))
