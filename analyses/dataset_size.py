@@ -34,7 +34,7 @@ def main() -> None:
             "numbers": f"intruders at ε = 0.8 by examples: {words} ({found})",
             "verdict": ("holds" if found.direction > 0 else "does not hold" if found.direction < 0 else "cannot tell")
             + f": from {sizes[-2]} to {sizes[-1]} examples the mean goes from {before:.1f} to {last:.1f}, "
-            + ("so it may have saturated" if saturated else "not saturated yet"),
+            + f"{'within' if saturated else 'by more than'} a standard deviation",
         }
         keep(setting, "dataset_size", study, finding)
 

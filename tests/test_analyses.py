@@ -13,9 +13,7 @@ from spectra import Study
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "analyses" / "results"
-STUDIES = sorted(
-    {path.stem.rsplit("-", 1)[0] for path in RESULTS.glob("*.json")} - {"similarity-encoder", "similarity-decoder"}
-)
+STUDIES = sorted({path.stem.rsplit("-", 1)[0] for path in RESULTS.glob("*.json") if "similarity" not in path.name})
 FIGURES = sorted(set((REPOSITORY / "figures").glob("*.py")) - {REPOSITORY / "figures" / "gallery.py"})
 
 
