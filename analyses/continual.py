@@ -4,7 +4,7 @@ Question: tuned on six tasks in a row and merged after each, does low-rank LoRA 
 earlier tasks than full tuning does?
 Method: mnli, mrpc (for QQP), sst2, siqa, winogrande, fever, in the paper's order; full tuning and LoRA of rank 8 at the
 middle rate, 32 steps a task, three seeds; new linear heads on the frozen body; spectra against the original base.
-Verdict: printed, and in results/continual-*.json.
+Verdict: decoder: does not hold. Numbers: results/continual-*.json, and the table in the README.
 
     python analyses/continual.py [--quick]
 """

@@ -4,7 +4,7 @@ Question: over all runs, does forgetting go with the number of intruders; and be
 Method: every run of the main sweep; Spearman's ρ of count and forgetting with bootstrap interval, over all,
 within LoRA, and partially, with ‖ΔW‖/‖W0‖ held fixed (ranks regressed on its ranks); the size itself as
 the rival explanation.
-Verdict: printed, and in results/correlation-*.json.
+Verdict: encoder: cannot tell; decoder: holds. Numbers: results/correlation-*.json, and the table in the README.
 
     python analyses/correlation.py [--quick]
 """

@@ -2,7 +2,7 @@
 
 Question: how many directions does an update use, and does LoRA of high rank use those it has?
 Method: the picked runs of `rank_sweep`; effective rank of ΔW (Roy & Vetterli 2007), mean over matrices; three seeds.
-Verdict: printed, and in results/effective_rank-*.json.
+Verdict: encoder: holds; decoder: holds. Numbers: results/effective_rank-*.json, and the table in the README.
 
     python analyses/effective_rank.py [--quick]
 """

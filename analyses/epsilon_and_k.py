@@ -3,7 +3,7 @@
 Question: is the number of intruders of low-rank LoRA above that of full tuning whatever ε and k?
 Method: the picked runs of `rank_sweep` (largest rate as accurate as the best), counted at ε = 0.1 … 0.95 and
 k = 1 … 10 from the exact cosines of every examined vector; no new comparison is run. Three seeds.
-Verdict: printed, and in results/epsilon_and_k-*.json.
+Verdict: encoder: holds; decoder: holds. Numbers: results/epsilon_and_k-*.json, and the table in the README.
 
     python analyses/epsilon_and_k.py [--quick]
 """

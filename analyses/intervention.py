@@ -5,7 +5,7 @@ at what cost in accuracy; and more than when something else of the same size is 
 Method: LoRA of rank 8 (rank 1, decoder) at the highest rate of the main sweep (where there are intruders), three seeds;
 ε = 0.8; λ = 0 and 0.7 (decoder: 0.5 and 1.5 as well) with the controls: neighbouring non-intruder, random direction,
 whole update shrunk to equal size.
-Verdict: printed, and in results/intervention-*.json.
+Verdict: encoder: cannot tell; decoder: holds. Numbers: results/intervention-*.json, and the table in the README.
 
     python analyses/intervention.py [--quick]
 """

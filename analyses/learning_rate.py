@@ -2,7 +2,7 @@
 
 Question: does a higher learning rate plant more intruders, for every method and rank?
 Method: the main sweep, three rates a method and rank, three seeds; Spearman's ρ of rate and count within each.
-Verdict: printed, and in results/learning_rate-*.json.
+Verdict: encoder: cannot tell; decoder: holds. Numbers: results/learning_rate-*.json, and the table in the README.
 
     python analyses/learning_rate.py [--quick]
 """

@@ -3,7 +3,7 @@
 Question: at α = 2r, does low-rank LoRA plant intruder dimensions, fewer as the rank grows, and full tuning almost none?
 Method: every method and rank at three learning rates, three seeds; of each the largest rate that is as accurate as its
 best within one standard error, picked blind to intruders; intruders at ε = 0.5 and 0.8, k = 10, all linear layers.
-Verdict: printed, and in results/rank_sweep-*.json.
+Verdict: encoder: cannot tell; decoder: holds. Numbers: results/rank_sweep-*.json, and the table in the README.
 
     python analyses/rank_sweep.py [--quick]
 """

@@ -21,6 +21,9 @@ def drawn(script: str, study: str, *rows: Callable[[spectra.Study, Axes], Any]) 
     """Draw each of `rows` for every base that the study has a table of; save as SVG, the same bytes every time."""
     tables = {base: RESULTS / f"{study}-{base}.parquet" for base in NAMES}
     there = {base: spectra.Study.read(path) for base, path in tables.items() if path.exists()}
+    if not there:
+        print(f"no table of {study} in {RESULTS}: run analyses/{study}.py first")
+        return
     figure = Figure(figsize=(4.6 * len(there), 3.5 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(there), squeeze=False)
     for column, (base, table) in enumerate(there.items()):
