@@ -8,6 +8,7 @@ tasks are looked for in the folder `--data`, or SPECTRA_DATA: ``models/stories15
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import pydoc_data.topics
@@ -161,9 +162,19 @@ def few_rows(setting: Setting) -> None:
     setting.fields |= {"task": str(path), "num_examples": 64}
 
 
+def portable(value: Any) -> Any:
+    """Provenance without this machine's folders."""
+    if isinstance(value, Mapping):
+        return {key: portable(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [portable(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
 def keep(setting: Setting, study: str, result: spectra.Study, finding: Mapping[str, str]) -> None:
     """Save a study's table and what it found; print that."""
     folder = setting.results()
+    result = dataclasses.replace(result, provenance=portable(result.provenance))
     result.write(folder / f"{study}-{setting.name}.parquet")
     text = json.dumps({"study": study, "base": setting.name, **finding}, indent=1, ensure_ascii=False)
     (folder / f"{study}-{setting.name}.json").write_text(text + "\n", encoding="utf-8")

@@ -9,9 +9,10 @@ Verdict: the figure, figures/similarity.svg; the counts are those of `rank_sweep
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
-from common import settings
+from common import portable, settings
 
 import spectra
 
@@ -26,7 +27,8 @@ def main() -> None:
         folder = setting.results()
         for kind, path in paths.items():
             result = spectra.compare(base, path, include=f"^{re.escape(worst)}$", method="exact")
-            result.write(folder / f"similarity-{setting.name}-{kind}.json")
+            names = {"base": setting.name, "tuned": kind, "provenance": portable(result.provenance)}
+            dataclasses.replace(result, **names).write(folder / f"similarity-{setting.name}-{kind}.json")
             print(f"similarity, {setting.name}, {kind}: {result.summary()}")
 
 

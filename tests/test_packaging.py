@@ -26,7 +26,13 @@ def test_a_wheel_adds_one_name_and_a_working_command(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("spectra_weights-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"spectra"}
-    assert {"spectra/cli/main.py", "spectra/py.typed", "spectra/linalg/svd.py", "spectra/reporting/page.css", "spectra/reporting/page.js"} <= set(names)
+    assert {
+        "spectra/cli/main.py",
+        "spectra/py.typed",
+        "spectra/linalg/svd.py",
+        "spectra/reporting/page.css",
+        "spectra/reporting/page.js",
+    } <= set(names)
     site = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True, capture_output=True)
     out = subprocess.run(
