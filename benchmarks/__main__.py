@@ -86,7 +86,7 @@ def measured(
 
 def counts(base: State, tuned: list[State], **options: str) -> list[int]:
     """Ours."""
-    return [result.num_intruders for result in spectra.compare(base, tuned, **options)]  # type: ignore[call-overload]
+    return [result.num_intruders for result in spectra.compare(base, tuned, **options)]
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -101,31 +101,31 @@ def rows(quick: bool) -> Iterator[Row]:
             name = f"{n}×{n} {kind.__name__}"
             yield measured(
                 f"one {name} pair, cold",
-                lambda base=base, tuned=tuned: paper(base, tuned[:1]),  # type: ignore[misc]
-                lambda base=base, tuned=tuned: counts(base, tuned[:1]),  # type: ignore[misc]
+                lambda base=base, tuned=tuned: paper(base, tuned[:1]),
+                lambda base=base, tuned=tuned: counts(base, tuned[:1]),
                 goal=wanted,
                 rounds=rounds,
             )
             if kind is gaussian:
                 continue
-            first = statistics.median(timed(lambda base=base, tuned=tuned: counts(base, tuned[:1])) for _ in range(3))  # type: ignore[misc]
+            first = statistics.median(timed(lambda base=base, tuned=tuned: counts(base, tuned[:1])) for _ in range(3))
             yield measured(
                 f"each further checkpoint of one {name} base",
-                lambda base=base, tuned=tuned: paper(base, tuned[4:]),  # type: ignore[misc]
-                lambda base=base, tuned=tuned: counts(base, tuned)[4:],  # type: ignore[misc]
+                lambda base=base, tuned=tuned: paper(base, tuned[4:]),
+                lambda base=base, tuned=tuned: counts(base, tuned)[4:],
                 goal=100,
                 rounds=max(2, rounds // 2),
-                each=lambda seconds, first=first: max(1e-9, seconds - first) / 4,  # type: ignore[misc]
+                each=lambda seconds, first=first: max(1e-9, seconds - first) / 4,
             )
         W0 = pretrained(n, n, generator)
         base, many = {"w.weight": W0}, max(10, n // 80)
         tuned = [{"w.weight": W0 + lora(W0, 8, generator).dense()} for _ in range(4)] * (many // 4)
         yield measured(
             f"each of {len(tuned)} checkpoints of one {n}×{n} base, its one SVD shared out",
-            lambda base=base, tuned=tuned: paper(base, tuned[-1:]),  # type: ignore[misc]
-            lambda base=base, tuned=tuned: counts(base, tuned)[-1:],  # type: ignore[misc]
+            lambda base=base, tuned=tuned: paper(base, tuned[-1:]),
+            lambda base=base, tuned=tuned: counts(base, tuned)[-1:],
             rounds=2,
-            each=lambda seconds, tuned=tuned: seconds / len(tuned),  # type: ignore[misc]
+            each=lambda seconds, tuned=tuned: seconds / len(tuned),
         )
     if torch.cuda.is_available():
         W0 = pretrained(4096, 4096, generator)
@@ -157,7 +157,7 @@ def rows(quick: bool) -> Iterator[Row]:
         yield measured(
             f"one 768×768 pair, full-rank update, ranks {ranks}",
             lambda: paper({"w.weight": W0}, full),
-            lambda ranks=ranks: counts({"w.weight": W0}, full, ranks=ranks),  # type: ignore[misc]
+            lambda ranks=ranks: counts({"w.weight": W0}, full, ranks=ranks),
         )
 
 

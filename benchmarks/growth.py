@@ -23,8 +23,8 @@ def growth(sizes: tuple[int, ...] = (512, 1024, 2048, 4096, 8192)) -> list[dict[
         base, tuned = {"w.weight": W0}, [{"w.weight": W0 + lora(W0, 8, generator).dense()}]
         row = measured(
             f"one {n}×{n} pair",
-            lambda base=base, tuned=tuned: paper(base, tuned),  # type: ignore[misc]
-            lambda base=base, tuned=tuned: counts(base, tuned),  # type: ignore[misc]
+            lambda base=base, tuned=tuned: paper(base, tuned),
+            lambda base=base, tuned=tuned: counts(base, tuned),
             rounds=5 if n < 2000 else 2 if n < 8000 else 1,
         )
         print(row, flush=True)

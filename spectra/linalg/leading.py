@@ -109,7 +109,7 @@ def leading(
         raise ValueError(f"{k} leading triplets of a {A.shape[0]}×{A.shape[1]} matrix: take a full decomposition")
     if A.shape[0] < A.shape[1]:
         options = {"angle": angle, "start": start, "generator": generator, "max_steps": max_steps}
-        found = leading(A.mT, k, **options)  # type: ignore[arg-type]
+        found = leading(A.mT, k, **options)  # type: ignore[arg-type]  # values of several types
         return found.mT if found else None
     m, n = A.shape
     block = _start(A, start, generator)

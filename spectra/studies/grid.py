@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import RecipeError
 from ..intruders import METHODS
 from ..trainer import Recipe
 from ..trainer.loading import OBJECTIVES
+from ..trainer.recipe import read_mapping
 
 # Options of a study itself, beside the fields of a recipe, in its file: what each must be, in words and as a test.
 OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -41,14 +40,7 @@ def load_grid(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     RecipeError
         If there is no such file, it is not a mapping, or an option is not what it must be.
     """
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a sweep is a mapping of recipe fields to values or lists of values")
+    values = read_mapping(path, "a sweep is a mapping of recipe fields to values or lists of values")
     for name, value in values.items():
         if name in OPTIONS and not OPTIONS[name][1](value):
             raise RecipeError(f"{path}: {name} must be {OPTIONS[name][0]}, got {value!r}")

@@ -156,7 +156,7 @@ def sampled(model: Any, tokenizer: Any, length: int, most: int, batch_size: int)
     # Nothing of the model's own: a penalty or a forbidden token would be another distribution. Without an end-of-text
     # token to stop at, one that is drawn is a token like any other.
     settings = {"do_sample": True, "top_k": 0, "max_new_tokens": length - 1, "pad_token_id": start}
-    plain = GenerationConfig(**settings)  # type: ignore[no-untyped-call]
+    plain = GenerationConfig(**settings)  # type: ignore[no-untyped-call]  # untyped in transformers
     model.generation_config.eos_token_id = None
     found: list[list[int]] = []
     while len(found) < most:

@@ -128,8 +128,8 @@ def _logistic_regression(features: Tensor, labels: Tensor, classes: int) -> Tens
     def loss() -> Tensor:
         solver.zero_grad()
         value = cross_entropy(X @ head, labels) + _DECAY * (head[:-1] ** 2).sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         return value
 
-    solver.step(loss)  # type: ignore[no-untyped-call]
+    solver.step(loss)  # type: ignore[no-untyped-call]  # untyped in torch
     return head.detach().float()

@@ -171,18 +171,24 @@ class Recipe:
         RecipeError
             If there is no such file, or it is not a recipe.
         """
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # JSON is YAML
-        except OSError as error:
-            raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
-        if not isinstance(values, dict):
-            raise RecipeError(f"{path}: a recipe is a mapping of fields to values")
+        values = read_mapping(path, "a recipe is a mapping of fields to values")
         try:
             return cls.from_dict(values | changes)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from error
+
+
+def read_mapping(path: str | Path, what: str) -> dict[str, Any]:
+    """A mapping from a YAML or JSON file; RecipeError, which says `what` was expected, for anything else."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # JSON is YAML
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: {what}")
+    return values
 
 
 def _as_number(value: Any) -> Any:
