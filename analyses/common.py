@@ -159,7 +159,7 @@ def few_rows(setting: Setting) -> None:
     path = setting.runs / f"{setting.name}.jsonl"
     rows.to_json(path, orient="records", lines=True)
     setting.fields.pop("eval", None)
-    setting.fields |= {"task": str(path), "num_examples": 64}
+    setting.fields.update({"task": str(path), "num_examples": 64})
 
 
 def portable(value: Any) -> Any:

@@ -64,7 +64,11 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
     for name, stored in tensors.items():
         place = short.get(drop(name, pairing.dropped_prefixes[1]))
         if place is None or not _fits(name, stored, base.tensors[place]):
-            if not HEAD.search(name) and len(stored.shape) > 1:
+            if (
+                not HEAD.search(name)
+                and len(stored.shape) > 1
+                and not (place is None and _derived(name, stored, model))
+            ):
                 what = "no place in the model" if place is None else f"shape {list(stored.shape)}, the model's another"
                 raise CheckpointError(f"{tuned.label}: {name} has {what}; it was tuned from another model")
             continue
@@ -85,6 +89,12 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
             if len(base.tensors[name].shape) > 1 and not HEAD.search(name):
                 raise CheckpointError(f"{tuned.label}: has no {name}, which the model has; it was tuned from another")
     return left
+
+
+def _derived(name: str, stored: Stored, model: nn.Module) -> bool:
+    """Whether it is no weight but a buffer that old files hold and new models make (positions, causal masks)."""
+    known = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()  # transformers' own word for them
+    return not stored.dtype.is_floating_point or any(re.search(pattern, name) for pattern in known)
 
 
 def _fits(name: str, stored: Stored, place: Stored) -> bool:

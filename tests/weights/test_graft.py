@@ -56,6 +56,20 @@ def test_what_the_tuned_one_does_not_have_is_said() -> None:
     assert left == ["classifier.weight", "classifier.bias"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "buffer"),
+    [
+        ("bert", "embeddings.position_ids", torch.arange(16)[None]),
+        ("gpt2", "transformer.h.0.attn.bias", torch.ones(1, 1, 4, 4).tril()),
+    ],
+)
+def test_buffers_of_old_files_need_no_place(kind: str, name: str, buffer: torch.Tensor) -> None:
+    tuned = pico_model(kind, seed=1)
+    model = pico_model(kind, seed=0)
+    assert graft(model, open_checkpoint({**tuned.state_dict(), name: buffer})) == []
+    assert _same(model, tuned)
+
+
 def test_resized_vocabularies_share_their_rows() -> None:
     tuned = pico_model("llama", seed=1)
     tuned.resize_token_embeddings(70)
