@@ -13,8 +13,8 @@ Verdict: decoder: does not hold. Numbers: results/continual-*.json, and the tabl
 from __future__ import annotations
 
 import pandas as pd
-from common import GRIDS, SEEDS, Progress, keep, settings
-from six_tasks import TASKS, prepared
+from common import GRIDS, Progress, keep, settings
+from six_tasks import prepared
 
 import spectra
 from spectra.studies.statistics import spread
@@ -31,10 +31,11 @@ COLUMNS = {
 
 def learned(table: pd.DataFrame) -> list[str]:
     """The tasks that both methods do better on, right after training on them, than the untouched base's body."""
-    after = table[table["trained_on"] == table["task"]].groupby(["task", "run"])["accuracy"].mean().unstack()
+    own = table[table["trained_on"] == table["task"]]
+    after = own.pivot_table(index="task", columns="run", values="accuracy", sort=False)
     before = table[table["stage"] == 0].groupby("task")[["accuracy", "accuracy_standard_error"]].mean()
     least = before["accuracy"] + 2 * 2**0.5 * before["accuracy_standard_error"]
-    return [task for task in TASKS if (after.loc[task] > least[task]).all()]
+    return [task for task in after.index if (after.loc[task] > least[task]).all()]
 
 
 def lost(table: pd.DataFrame, tasks: list[str]) -> pd.Series:
@@ -55,7 +56,7 @@ def main() -> None:
         text["objective"] = setting.options.get("objective", "auto")
         frames, ends = [], []
         for method, rank in RUNS:
-            for seed in SEEDS:
+            for seed in setting.seeds:
                 recipe = spectra.Recipe(
                     base=setting.fields["base"], task="", method=method, rank=max(rank, 1), seed=seed, resume_points=0,
                     learning_rate=GRIDS[setting.kind][method, rank][1], max_steps=2 if setting.quick else 64,
@@ -65,7 +66,7 @@ def main() -> None:
                 study = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **text)
                 label = "full" if method == "full" else f"LoRA r = {rank}"
                 frames.append(study.table.assign(run=label, seed=seed))
-                last = study.table[study.table["stage"] == len(TASKS)].iloc[0]
+                last = study.table[study.table["stage"] == len(tasks)].iloc[0]
                 of_tasks = spectra.transfer(study.table).iloc[-1][["average_accuracy", "backward_transfer"]]
                 values = (last["num_intruders"], *of_tasks, float("nan"), last["forgetting"])
                 ends.append({"run": label, "seed": seed, **dict(zip(COLUMNS, values, strict=True))})

@@ -11,7 +11,7 @@ Verdict: decoder: does not hold. Numbers: results/dynamics-*.json, and the table
 from __future__ import annotations
 
 import pandas as pd
-from common import GRIDS, SEEDS, keep, settings
+from common import GRIDS, keep, settings
 
 import spectra
 from spectra.studies.grid import recipes, run_name
@@ -29,7 +29,7 @@ def main() -> None:
             fields = {**setting.fields, "method": method, "rank": max(rank, 1), "learning_rate": rate, "checkpoints": 4}
             if setting.quick:
                 fields |= {"max_steps": 4}
-            for recipe in recipes({**fields, "seed": SEEDS}).values():
+            for recipe in recipes({**fields, "seed": setting.seeds}).values():
                 run = spectra.train(recipe, setting.runs / setting.name / "runs" / run_name(recipe))
                 label = "full" if method == "full" else f"LoRA r = {rank}"
                 found = spectra.dynamics(run).table.assign(run=label, seed=recipe.seed)
