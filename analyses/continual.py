@@ -79,8 +79,9 @@ def main() -> None:
 
 def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str, str]:
     """The claim, the numbers of the last stage, and the verdict."""
+    columns = {column: digits for column, digits in COLUMNS.items() if end[column].notna().any()}
     words = "; ".join(
-        f"{label}: " + ", ".join(f"{column} {spread(g[column].tolist(), digits)}" for column, digits in COLUMNS.items())
+        f"{label}: " + ", ".join(f"{column} {spread(g[column].tolist(), digits)}" for column, digits in columns.items())
         for label, g in end.groupby("run", sort=False)
     )
     lora, full = end[end["run"] != "full"], end[end["run"] == "full"]

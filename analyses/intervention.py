@@ -29,6 +29,7 @@ def main() -> None:
         study = setting.sweep([{"rank": r, "learning_rate": grid["lora", r][2]} for r in RANKS[setting.kind]])
         text = {name: setting.options[name] for name in ("text", "num_sequences", "length")}
         text["objective"] = setting.options.get("objective", "auto")
+        epsilon = 0.99 if setting.quick else 0.8  # a few steps plant none at 0.8
         frames = []
         for run in study.table.itertuples(index=False):
             kept = setting.runs / setting.name / f"intervention-{run.run}.parquet"
@@ -36,7 +37,7 @@ def main() -> None:
                 path = setting.run_path(run.run)
                 try:
                     found = spectra.intervene(
-                        setting.fields["base"], path, LAMBDAS[setting.kind], epsilon=0.8, seed=run.seed, **text
+                        setting.fields["base"], path, LAMBDAS[setting.kind], epsilon=epsilon, seed=run.seed, **text
                     )
                 except spectra.SpectraError as error:  # a run without intruders has nothing to scale
                     print(f"{run.run}: {error}", flush=True)
@@ -72,7 +73,7 @@ def main() -> None:
             + ": scaling intruders forgets less, by more than a standard error, than scaling "
             + ", ".join(f"{name} in {count} of {len(wide)} runs" for name, count in rivals.items()),
         }
-        provenance = {"base": setting.fields["base"], "epsilon": 0.8, "which": "top"}
+        provenance = {"base": setting.fields["base"], "epsilon": epsilon, "which": "top"}
         keep(setting, "intervention", spectra.Study("intervention", table, provenance), finding)
 
 

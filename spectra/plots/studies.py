@@ -150,7 +150,7 @@ def plot_continual(study: Study, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("stage (0: untouched base)")
     ax.set_ylabel("accuracy, new head on the frozen body")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
