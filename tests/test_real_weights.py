@@ -15,7 +15,7 @@ from tests.oracles import paper_max_cosines
 
 EPSILONS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 # Far more than a sensible rate: a dozen steps have to move the weights as hundreds would.
-RATES = {"full": 2e-3, "lora": 3e-2}
+RATES = {"full": 2e-3, "lora": 3e-2, "rslora": 2e-2, "dora": 3e-2, "lora-fa": 3e-2}
 
 
 def _reference(base: Path, tuned: Path) -> dict[str, torch.Tensor]:
@@ -77,7 +77,7 @@ def _check(base: str, recipe: Recipe, tmp_path: Path, auto_class: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "dora", "lora-fa"])
 def test_encoder(encoder: str, tmp_path: Path, method: str) -> None:
     recipe = Recipe(base=encoder, task="movie-reviews", method=method, rank=2, learning_rate=RATES[method], max_steps=12,
                     num_examples=192, max_length=16, resume_points=0)  # fmt: skip
@@ -85,7 +85,7 @@ def test_encoder(encoder: str, tmp_path: Path, method: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "rslora"])
 def test_decoder(decoder: str, tmp_path: Path, method: str) -> None:
     text = tmp_path / "manual.txt"
     text.write_text("\n\n".join(topics[name] for name in sorted(topics)[:12]))
