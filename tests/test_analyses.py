@@ -51,3 +51,18 @@ def test_the_readme_holds_what_the_summary_prints() -> None:
 def test_a_figure_is_a_short_script_and_its_svg(script: Path) -> None:
     assert len(script.read_text(encoding="utf-8").splitlines()) < 40
     assert script.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+@pytest.mark.slow
+def test_a_study_runs_in_its_quick_setting_and_leaves_the_saved_results_alone(tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()}
+    printed = subprocess.run(
+        [sys.executable, "analyses/variants.py", "--quick", "--only", "encoder", "--runs", str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert printed.startswith("variants, encoder: ")
+    assert len(Study.read(tmp_path / "quick" / "variants-encoder.parquet").table) == 6
+    assert before == {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()}
