@@ -29,7 +29,7 @@ def prepared(data: Path, folder: Path, quick: bool) -> list[dict[str, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     fields = []
     for name in TASKS[:3] if quick else TASKS:
-        for split, most in (("train", 64 if quick else 700), ("test", 32 if quick else 600)):
+        for split, most in (("train", 64 if quick else 300), ("test", 32 if quick else 200)):
             lines = [json.dumps(row) for row in rows(data / "tasks" / f"{name}.{split}.jsonl", most)]
             (folder / f"{name}.{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
         fields.append(

@@ -10,7 +10,7 @@ import click
 
 import spectra
 
-from .options import deliver, output, resolve_format, selection
+from .options import COSINE, deliver, output, resolve_format, selection
 from .progress import progress
 from .tables import comparison_text
 
@@ -27,7 +27,7 @@ from .tables import comparison_text
     default=[0.5],
     show_default=True,
     multiple=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=COSINE,
     help="Cosine below which a vector is an intruder; repeatable, the first one is the verdict's.",
 )
 @click.option(

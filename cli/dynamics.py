@@ -8,7 +8,7 @@ import click
 
 import spectra
 
-from .options import deliver_study, device, output, resolve_format
+from .options import COSINE, deliver_study, device, output, resolve_format
 from .progress import progress
 
 
@@ -23,7 +23,7 @@ from .progress import progress
     multiple=True,
     default=[0.5, 0.8],
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=COSINE,
     help="Cosine below which a vector is an intruder; repeatable.",
 )
 @device

@@ -9,7 +9,7 @@ import click
 
 import spectra
 
-from .options import deliver_study, device, output, resolve_format, text_options
+from .options import SEED, deliver_study, device, output, resolve_format, text_options
 from .progress import progress
 
 
@@ -18,7 +18,7 @@ from .progress import progress
 @click.argument("tuned", nargs=-1, required=True)
 @text_options
 @device
-@click.option("--seed", default=0, show_default=True, type=int, help="Of --text self.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of --text self.")
 @output
 def command(
     base: str,

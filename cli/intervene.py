@@ -10,7 +10,7 @@ import click
 
 import spectra
 
-from .options import deliver_study, detection, device, output, resolve_format, text_options
+from .options import SEED, deliver_study, detection, device, output, resolve_format, text_options
 from .progress import progress
 
 
@@ -35,16 +35,15 @@ from .progress import progress
 )
 @detection
 @text_options
-@click.option("--task", help="Where to measure accuracy. Default: the task of a run directory.")
+@click.option("--task", help="Where to measure accuracy: all of a file. Default: as the run directory did.")
 @device
-@click.option("--seed", default=0, show_default=True, type=int, help="Of the random control.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the random control.")
 @output
 def command(
     base: str,
     tuned: str,
     lambdas: tuple[float, ...],
     top: int,
-    task: str | None,
     format_: str | None,
     output: Path | None,
     quiet: bool,
@@ -62,7 +61,6 @@ def command(
     chosen = resolve_format(format_, output)
     if not all(math.isfinite(factor) for factor in lambdas):
         raise click.UsageError("--lambda takes finite numbers")
-    recipe = spectra.Recipe(base=base, task=task) if task else None
     with progress("intervening", quiet=quiet) as report:
-        study = spectra.intervene(base, tuned, lambdas, k=top, recipe=recipe, progress=report, **options)
+        study = spectra.intervene(base, tuned, lambdas, k=top, progress=report, **options)
     deliver_study(study, chosen, output)

@@ -10,6 +10,19 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+
+class _Cosine(click.FloatRange):
+    """In (0, 1]; a range alone lets NaN pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        found = super().convert(value, param, context)
+        if found != found:
+            self.fail("nan is not in the range 0<x<=1.", param, context)
+        return found
+
+
+COSINE = _Cosine(0, 1, min_open=True)
+SEED = click.IntRange(0, 2**32 - 1)
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "csv", "parquet", "markdown")
 _SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".md": "markdown", ".txt": "table"}
@@ -48,7 +61,12 @@ def text_options(command: F) -> F:
         "--length", default=128, show_default=True, type=click.IntRange(8), help="Tokens a sequence."
     )(command)
     command = click.option(
-        "--sequences", "num_sequences", default=128, show_default=True, type=click.IntRange(2), help="Of the text."
+        "--sequences",
+        "num_sequences",
+        default=128,
+        show_default=True,
+        type=click.IntRange(2),
+        help="Of the text; pairs of sentences for contrastive, in groups of 64.",
     )(command)
     command = click.option(
         "--objective",
@@ -71,7 +89,7 @@ def detection(command: F) -> F:
         "--epsilon",
         default=0.5,
         show_default=True,
-        type=click.FloatRange(0, 1, min_open=True),
+        type=COSINE,
         help="Cosine below which a vector is an intruder.",
     )(command)
     return click.option(

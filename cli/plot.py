@@ -25,7 +25,7 @@ _KINDS = {
 }
 
 
-@click.command("plot", epilog="Kinds:\n\n\b\n" + "\n".join(f"  {kind:<11}{what}" for kind, what in _KINDS.items()))
+@click.command("plot", epilog="Kinds:\n\n\b\n" + "\n".join(f"  {kind:<14}{what}" for kind, what in _KINDS.items()))
 @click.argument("kind", type=click.Choice(list(_KINDS)))
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

@@ -9,7 +9,7 @@ import click
 
 import spectra
 
-from .options import device, given, text_options
+from .options import COSINE, SEED, device, given, text_options
 from .progress import progress
 from .tables import study_text
 
@@ -27,7 +27,7 @@ from .tables import study_text
 @click.option("--num-examples", multiple=True, type=int, help="Train on so many only.")
 @click.option("--modules", multiple=True, metavar="REGEX", help="Linear modules to train. Default: all.")
 @click.option("--max-steps", multiple=True, type=int, help="Stop earlier than the epochs.")
-@click.option("--seed", multiple=True, type=int, help="Three or more give error bars. Default: 0.")
+@click.option("--seed", multiple=True, type=SEED, help="Three or more give error bars. Default: 0.")
 @click.option("--epochs", type=float, help="Default: 5.")
 @click.option("--batch-size", type=int, help="Default: 16.")
 @click.option("--max-length", type=int, help="Tokens a sequence in training. Default: 128.")
@@ -36,7 +36,7 @@ from .tables import study_text
     "-e",
     "--epsilon",
     multiple=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=COSINE,
     help="Cosine below which a vector is an intruder; repeatable. Default: 0.5 and 0.8.",
 )
 @text_options
@@ -73,8 +73,12 @@ def command(
         chosen["alpha"] = [float(alpha) if _is_number(alpha) else alpha for alpha in chosen["alpha"]]
     with progress("sweep", quiet=quiet) as report:
         if existing:
-            if len(arguments) < 2 or chosen or set(options) - {"k", "epsilon", "device"}:
-                raise click.UsageError("--existing takes BASE and the checkpoints to compare, and trains nothing")
+            if len(arguments) < 2:
+                raise click.UsageError("--existing takes BASE and the checkpoints to compare")
+            if other := sorted({*chosen, *options} - {"k", "epsilon", "device"}):
+                names = {"learning_rate": "lr", "num_sequences": "sequences"}
+                shown = ", ".join("--" + names.get(name, name).replace("_", "-") for name in other)
+                raise click.UsageError(f"--existing only compares: it takes -k, -e and --device, and not {shown}")
             study = spectra.sweep_existing(arguments[0], arguments[1:], output, progress=report, **options)
         else:
             if len(arguments) > 1:
@@ -83,9 +87,8 @@ def command(
             study = spectra.sweep({**known, **chosen}, output, progress=report, **{**own, **options})
     click.echo(study_text(study), nl=False)
     failed = study.table[study.table["status"] == "failed"]
-    click.echo(
-        f"\n{len(study.table)} runs, {len(failed)} failed; {output / 'runs.parquet'}, {output / 'vectors.parquet'}"
-    )
+    done = f"{len(study.table)} run{'s' if len(study.table) > 1 else ''}, {len(failed)} failed"
+    click.echo(f"\n{done}; {output / 'runs.parquet'}, {output / 'vectors.parquet'}")
 
 
 def _is_number(text: str) -> bool:

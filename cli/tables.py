@@ -68,9 +68,9 @@ def plain_text(frame: Any, *, to_file: bool = False) -> str:
 
 # What a terminal shows of a study; the files hold every column.
 _SHOWN = {
-    "sweep": r"method|rank|learning_rate|seed|accuracy|perplexity|num_intruders_.*|effective_rank|forgetting|reason",
+    "sweep": r"accuracy|perplexity|num_intruders_.*|effective_rank|forgetting",  # and what was varied
     "forgetting": r"model|loss|standard_error|rise|rise_standard_error",
-    "intervention": r"target|lambda|accuracy|perplexity|forgetting|forgetting_standard_error|percent_.*",
+    "intervention": r"target|lambda|(accuracy|forgetting)(_standard_error)?|perplexity|percent_.*",
     "continual": r"stage|trained_on|task|accuracy|num_intruders|num_new_intruders|forgetting",
     "dynamics": r"step|accuracy|num_intruders.*|spike_ratio",
 }
@@ -78,10 +78,29 @@ _SHOWN = {
 
 def study_text(study: Any, *, to_file: bool = False) -> str:
     """The columns of a study that say most; of those, what is empty throughout is left out."""
-    wanted = [name for name in study.table if re.fullmatch(_SHOWN[study.kind], name)]
-    shown = study.table[wanted]
+    table, below = study.table, ""
+    wanted = [name for name in table if re.fullmatch(_SHOWN[study.kind], name)]
+    if study.kind == "sweep":
+        failed = table[table["status"] == "failed"]
+        below = "".join(
+            f"\nfailed: {run}: {reason}" for run, reason in zip(failed["run"], failed["reason"], strict=True)
+        )
+        table = table[table["status"] == "done"]
+        wanted = [*_told_apart_by(table), *wanted]
+    shown = table[[name for name in wanted if name in table]]
     shown = shown.loc[:, (shown.notna() & (shown != "")).any()]
-    return plain_text(shown.rename(columns=_short), to_file=to_file)
+    return plain_text(shown.rename(columns=_short), to_file=to_file) + below.lstrip("\n") + ("\n" if below else "")
+
+
+def _told_apart_by(table: Any) -> list[str]:
+    """What a sweep varied, α only where it is no function of the rank; names, where some are of no known method."""
+    from spectra.studies.columns import FIELDS
+
+    lead = [*([] if table["method"].notna().all() else ["run"]), "method", "rank", "learning_rate", "seed"]
+    varied = [name for name in FIELDS if name in table and table[name].nunique(dropna=False) > 1]
+    if "alpha" in varied and table.groupby(["method", "rank"], dropna=False)["alpha"].nunique().max() <= 1:
+        varied.remove("alpha")
+    return [*lead, *(name for name in varied if name not in lead)]
 
 
 def _short(column: str) -> str:
@@ -91,7 +110,8 @@ def _short(column: str) -> str:
     short = {"learning_rate": "rate", "effective_rank": "eff rank", "num_intruders": "intruders"}
     short |= {"num_new_intruders": "new intruders", "standard_error": "± se", "rise_standard_error": "± se of rise"}
     short |= {"percent_bought_back": "% back", "percent_accuracy_lost": "% accuracy lost"}
-    return {**short, "forgetting_standard_error": "± se of forgetting"}.get(column, column)
+    short |= {"forgetting_standard_error": "± se of forgetting", "accuracy_standard_error": "± se of accuracy"}
+    return short.get(column, column)
 
 
 def _cell(value: Any) -> str:

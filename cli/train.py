@@ -10,6 +10,7 @@ import click
 
 import spectra
 
+from .options import SEED
 from .progress import progress
 
 
@@ -30,7 +31,7 @@ from .progress import progress
 @click.option("--batch-size", type=int, help="Default: 16.")
 @click.option("--max-length", type=int, help="Tokens a sequence. Default: 128.")
 @click.option("--num-examples", type=int, help="Train on so many only.")
-@click.option("--seed", type=int, help="Default: 0.")
+@click.option("--seed", type=SEED, help="Default: 0.")
 @click.option("--checkpoints", type=int, help="Save and measure so often along the run. Default: 0.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")

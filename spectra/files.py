@@ -44,6 +44,20 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises
+    ------
+    SpectraError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpectraError(f"{path}: the folder cannot be made ({error.strerror}); choose another place") from error
+
+
 def fingerprint(path: Path) -> dict[str, Any]:
     """Path, size in bytes and SHA-256 of a file, read in pieces."""
     stat = path.stat()

@@ -96,9 +96,11 @@ def read_comparisons(path: str | Path) -> list[Comparison]:
     try:
         return _READERS[path.suffix](path)
     except FileNotFoundError as error:
-        raise ResultError(f"{path}: no such file; save a result with `spectra compare -o {path.name}`") from error
+        raise ResultError(f"{path}: no such file; save a result there with -o first") from error
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise ResultError(f"{path}: not a result of spectra compare ({error}); write it again") from error
+        raise ResultError(
+            f"{path}: not a result of spectra compare ({error}), nor a study saved as .json or .parquet; write it again"
+        ) from error
 
 
 def _document(result: Comparison) -> dict[str, Any]:

@@ -67,6 +67,17 @@ class Update:
             self._found = factors.svd() if isinstance(factors, LowRank) else sketch(self._difference(), _WIDTHS[0])
         return self._found
 
+    def spectral_norm(self) -> float:
+        """``‖ΔW‖_2``, to a part in ten thousand (the value's error is the square of the vector's)."""
+        near = self.directions()
+        if isinstance(self._tuned, LowRank):
+            return float(near.s[0])
+        found = None
+        if num_leading(*self.W0.shape) >= 1:
+            start = near.Vh.mT if self.W0.shape[0] >= self.W0.shape[1] else near.U
+            found = leading(self._difference(), 1, angle=0.01, start=start[:, :2])
+        return float(found.s[0] if found else torch.linalg.matrix_norm(self._tensor() - self.W0, 2))
+
     def measures(self, ranks: str = "exact") -> dict[str, float]:
         """Size and rank of ``ΔW``.
 

@@ -15,7 +15,10 @@ from ..studies.statistics import rank_correlation
 from ..studies.study import Study
 from .style import axes_or_new, line_styles
 
-_FIELDS = ("rank", "learning_rate", "alpha", "num_examples", "max_steps", "epochs", "modules", "method")
+_FIELDS = (
+    "rank", "learning_rate", "alpha", "num_examples", "max_steps", "epochs", "batch_size", "max_length",
+    "warmup_ratio", "modules", "task", "method",
+)  # fmt: skip
 _WORDS = {
     "num_examples": "training examples",
     "learning_rate": "learning rate",
@@ -42,10 +45,11 @@ def plot_sweep(
         Of kind ``"sweep"``.
     x : str, optional
         A field; by default the first that varies of rank, learning rate, α, …. Of the rank, full tuning stands last.
+        ``"run"`` is a point a run, and the default where some were trained elsewhere by no known method.
     y : str, optional
         A column; by default the number of intruders at the first ε.
     by : str, optional
-        A field with a line for each of its values; by default the next that varies, so that nothing but seeds is
+        A field with a line for each of its values; by default whatever else varies, so that nothing but seeds is
         averaged over.
     ax : matplotlib.axes.Axes, optional
 
@@ -55,12 +59,19 @@ def plot_sweep(
     """
     done = _done(study)
     varying = [name for name in _FIELDS if name in done and done[name].nunique(dropna=False) > 1]
-    x = x or next(iter(varying), "method")
+    x = x or ("run" if done["method"].isna().any() else next(iter(varying), "method"))
     y = y or next(name for name in done if str(name).startswith("num_intruders_"))
-    _need(study, x, y)
-    if by is None:  # a rank tells full tuning from LoRA, and α and the rate may be rules of the rank
+    _need(study, x, y, *([by] if by else []))
+    if x == "run":
+        done = done.assign(run=[PurePath(str(name)).name[-30:] for name in done["run"]])
+    elif by is None:  # a rank tells full tuning from LoRA, and α and the rate may be rules of the rank
         rest = [name for name in varying if name != x and done.groupby(x, dropna=False)[name].nunique().max() > 1]
-        by = next(iter(rest), None)
+        if len(rest) > 1:
+            rows = done[rest].to_dict("records")
+            by = ", ".join(map(_words, rest))
+            done = done.assign(**{by: [", ".join(map(_key, row.values())) for row in rows]})
+        else:
+            by = next(iter(rest), None)
     if x == "rank":
         done = done.assign(rank=[_rank(row) for row in done.to_dict("records")])
     places = _places(done[x])
@@ -70,9 +81,12 @@ def plot_sweep(
         label = None if by is None else _key(value)
         cells = group.assign(place=[_key(value) for value in group[x]]).groupby("place", sort=False)[y]
         at = sorted(cells.groups, key=list(places).index)
-        mean, deviation = cells.mean()[at], cells.std().fillna(0.0)[at]
-        ax.errorbar([places[key] for key in at], mean, yerr=deviation, label=label, capsize=3, **style)
+        mean, error = cells.mean()[at], cells.std()[at]
+        lines = style | ({"linestyle": "none"} if x == "run" else {})  # one has nothing to do with the next
+        ax.errorbar([places[key] for key in at], mean, yerr=error, label=label, capsize=3, **lines)
     ax.set_xticks(list(places.values()), list(places))
+    if x == "run":
+        ax.tick_params(axis="x", rotation=90)
     ax.set_xlabel(_words(x) + (" of LoRA, and full tuning" if x == "rank" and "full" in places else ""))
     ax.set_ylabel(_words(y))
     ax.set_ylim(bottom=min(0.0, float(done[y].min())))  # an error bar may reach below, a count cannot
@@ -119,7 +133,7 @@ def plot_forgetting(study: Study, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_intervention(study: Study, y: str | None = None, *, ax: Axes | None = None) -> Axes:
-    """Draw what scaling the intruders by λ does, and what each control does.
+    """Draw what scaling the intruders by λ does, and what each control does; error bars as for `plot_continual`.
 
     `y` is a column, by default ``forgetting`` where it was measured, else ``accuracy`` or ``perplexity``.
     """
@@ -128,8 +142,8 @@ def plot_intervention(study: Study, y: str | None = None, *, ax: Axes | None = N
     _need(study, y)
     ax = axes_or_new(ax)
     for (label, group), style in zip(study.table.groupby("target", sort=False), line_styles(), strict=False):
-        cells = group.groupby("lambda")[y]
-        ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std().fillna(0.0), label=label, capsize=3, **style)
+        mean, error = _mean_and_error(group, "lambda", y)
+        ax.errorbar(mean.index, mean, yerr=error, label=label, capsize=3, **style)
     ax.axvline(1, color="gray", linewidth=0.8)
     ax.set_xlabel("λ: scale of the intruders (1: as tuned, 0: removed)")
     ax.set_ylabel(_words(y))
@@ -138,13 +152,16 @@ def plot_intervention(study: Study, y: str | None = None, *, ax: Axes | None = N
 
 
 def plot_continual(study: Study, *, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy on each task after each stage, from the stage it was learned in on; crosses: untouched base."""
+    """Draw the accuracy on each task after each stage, from the stage it was learned in on; crosses: untouched base.
+
+    Error bars are the standard deviation over several runs, or the standard error of one.
+    """
     table = study.table
     ax = axes_or_new(ax)
     untouched = table[table["stage"] == 0].groupby("task")["accuracy"].mean()
     for (task, group), style in zip(table[table["stage"] > 0].groupby("task", sort=False), line_styles(), strict=False):
-        cells = group.groupby("stage")["accuracy"]
-        ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std().fillna(0.0), label=task, capsize=3, **style)
+        mean, error = _mean_and_error(group, "stage", "accuracy")
+        ax.errorbar(mean.index, mean, yerr=error, label=task, capsize=3, **style)
         if task in untouched:
             ax.plot(0, untouched[task], marker="x", color=style["color"])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -156,18 +173,28 @@ def plot_continual(study: Study, *, ax: Axes | None = None) -> Axes:
 
 def plot_dynamics(study: Study, y: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw a column against the step of training (arXiv 2410.21228, Fig. 5): by default the number of intruders."""
-    y = y or next(name for name in study.table if str(name).startswith("num_intruders"))
+    y = y or next((name for name in study.table if str(name).startswith("num_intruders")), "num_intruders")
+    _need(study, "step", y)
     ax = axes_or_new(ax)
     several = "run" in study.table
     groups = study.table.groupby("run", sort=False) if several else [(None, study.table)]
     for (label, group), style in zip(groups, line_styles(), strict=False):
-        cells = group.groupby("step")[y]
-        ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std().fillna(0.0), label=label, capsize=3, **style)
+        mean, error = _mean_and_error(group, "step", y)
+        ax.errorbar(mean.index, mean, yerr=error, label=label, capsize=3, **style)
     ax.set_xlabel("step")
     ax.set_ylabel(_words(y))
     if several:
         ax.legend(frameon=False, fontsize=8)
     return ax
+
+
+def _mean_and_error(group: pd.DataFrame, x: str, y: str) -> tuple[pd.Series, pd.Series]:
+    """Mean at each place and its standard deviation over the runs; of one run its own standard error, or none."""
+    cells = group.groupby(x)
+    error = cells[y].std()
+    if (own := f"{y}_standard_error") in group:
+        error = error.fillna(cells[own].mean())
+    return cells[y].mean(), error
 
 
 def _words(column: str) -> str:

@@ -161,7 +161,7 @@ def _study(study: Study) -> str:
         cells = [
             f'<td data-value="{"" if cell != cell else repr(float(cell))}">{"–" if cell != cell else f"{cell:.4g}"}</td>'
             if kind == "number"
-            else f'<td class="text">{html.escape("–" if cell is None else str(cell))}</td>'
+            else f'<td class="text">{html.escape("–" if pd.isna(cell) else str(cell))}</td>'
             for cell, kind in zip(row, kinds, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")

@@ -58,6 +58,8 @@ class SpectraCallback(TrainerCallback):
         self._selection = {"include": tuple(include), "exclude": tuple(exclude)}
         self._base = _snapshot(trainer.model)
         self._sides: dict[str, BaseSide] = {}
+        self._logged = -1  # the step
+        self._pairs()  # a selection that finds nothing is an error now, not at the first log
 
     def measure(self) -> dict[str, float]:
         """What is logged, of the trainer's model as it stands."""
@@ -75,7 +77,7 @@ class SpectraCallback(TrainerCallback):
             chosen = found.intruders(self.epsilon)
             intruders += len(chosen)
             energy += float((found.singular_values[chosen].double() ** 2).sum())
-            spike = max(spike, float(near.s[0]) / float(found.base_singular_values[0]))
+            spike = max(spike, update.spectral_norm() / float(found.base_singular_values[0]))
         return {
             "spectra/num_intruders": intruders,
             "spectra/intruder_energy_share": energy / whole if whole else 0.0,
@@ -85,7 +87,16 @@ class SpectraCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step = state.global_step
         due = step in self.steps if self.steps else step % self.every == 0 or step == state.max_steps
-        if due and state.is_world_process_zero:
+        if due:
+            self._log(state)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not self.steps and state.global_step != self._logged:  # stopped early
+            self._log(state)
+
+    def _log(self, state: Any) -> None:
+        self._logged = state.global_step
+        if state.is_world_process_zero:
             self.trainer.log(self.measure())
 
     def _pairs(self) -> tuple[Pair, ...]:

@@ -13,7 +13,10 @@ from ..comparison import Comparison
 from ..errors import SpectraError
 from ..trainer import Recipe, Run
 
-_FIELDS = ("method", "rank", "alpha", "learning_rate", "seed", "num_examples", "modules", "epochs", "max_steps")
+FIELDS = (
+    "method", "rank", "alpha", "learning_rate", "seed", "num_examples", "modules", "epochs", "max_steps", "batch_size",
+    "max_length", "warmup_ratio", "task",
+)  # fmt: skip
 
 
 def comparison_columns(result: Comparison) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def recipe_columns(recipe: Recipe) -> dict[str, Any]:
     values = recipe.to_dict() | {"learning_rate": recipe.rate, "alpha": recipe.lora_alpha}
     if recipe.method == "full":
         values |= {"rank": None, "alpha": None}
-    return {name: values[name] for name in _FIELDS}
+    return {name: values[name] for name in FIELDS}
 
 
 def training_columns(run: Run) -> dict[str, Any]:

@@ -15,12 +15,13 @@ import torch
 from ..comparing import compare
 from ..devices import check_device
 from ..errors import RecipeError, SpectraError
-from ..files import whole_file
+from ..files import make_folder, whole_file
 from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
+from ..trainer.tasks import load_task
 from ..weights import graft, open_checkpoint
-from .forgetting import Reference
+from .forgetting import Reference, text_provenance
 from .probing import probe_accuracy
 from .study import Study, versions
 
@@ -87,6 +88,8 @@ def continual(
     names = [_task_name(plan.task) for plan in plans]
     if len(set(names)) < len(names):
         raise RecipeError(f"two tasks are called alike ({', '.join(names)}); give them files of different names")
+    for plan in plans:  # not found out after hours
+        load_task(plan)
     options = {"k": k, "epsilon": epsilon, "text": str(text) if text else None, "length": length}
     options |= {"objective": objective, "num_sequences": num_sequences}
     original = model_directory(recipe.base)
@@ -97,7 +100,6 @@ def continual(
         plan = plans[stage - 1]
         label = names[stage - 1] if stage else "untouched base"
         folder = path / (f"stage-{stage}-{names[stage - 1]}" if stage else "stage-0")
-        folder.mkdir(parents=True, exist_ok=True)
         wanted = {"options": options, "recipes": [one.to_dict() for one in (plans[:stage] if stage else plans)]}
         kept = folder / "measured.json"
         known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
@@ -132,11 +134,13 @@ def continual(
             error = math.sqrt(accuracy * (1 - accuracy) / count)
             fresh.append({"stage": stage, "trained_on": label, "task": task, "accuracy": accuracy})
             fresh[-1] |= {"accuracy_standard_error": error, **measured}
+        make_folder(folder)
         with whole_file(kept) as temporary:
             temporary.write_text(json.dumps({"wanted": wanted, "rows": fresh}, indent=1), encoding="utf-8")
         rows += fresh
         before = now
-    provenance = {"base": recipe.base, "tasks": names, "recipe": recipe.to_dict(), **options, "versions": versions()}
+    provenance = {"base": recipe.base, "tasks": names, "recipe": recipe.to_dict(), "k": k, "epsilon": epsilon}
+    provenance |= text_provenance(original, text, objective, num_sequences, length) | {"versions": versions()}
     return Study("continual", pd.DataFrame(rows), provenance)
 
 

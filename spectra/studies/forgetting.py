@@ -18,6 +18,7 @@ from ..trainer.loading import (
     load_for_text,
     load_tokenizer,
     model_directory,
+    most_tokens,
     own_random_state,
     quiet_libraries,
 )
@@ -124,6 +125,11 @@ class Reference:
         seed: int = 0,
     ) -> None:
         check_device(device)
+        if length < 4 or num_sequences < 2 or batch_size < 1:
+            raise ValueError(
+                "forgetting takes a length of at least 4, two sequences and a batch of one, got "
+                f"length={length}, num_sequences={num_sequences}, batch_size={batch_size}"
+            )
         directory = model_directory(base)
         self.objective = objective_of(directory) if objective == "auto" else objective
         if self.objective not in OBJECTIVES:
@@ -132,16 +138,15 @@ class Reference:
         with quiet_libraries():
             tokenizer = load_tokenizer(directory)
             self.model = load_for_text(directory, self.objective).to(device)
-            room = getattr(self.model.config, "max_position_embeddings", length)
-            if length > room:
+            room = most_tokens(self.model)
+            if room is not None and length > room:
                 raise CheckpointError(f"{base}: takes at most {room} tokens, not {length}; give a smaller --length")
             with own_random_state(seed):
                 self._sequences = self._prepared(tokenizer, str(text), num_sequences, length)
         self._pristine = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.base_losses = self.losses()
-        source = fingerprint(Path(text)) if Path(text).is_file() else str(text)
-        self.provenance = {"base": str(base), "text": source, "objective": self.objective, "length": length}
-        self.provenance |= {"num_sequences": len(self._sequences), "seed": seed, "versions": versions()}
+        of_text = text_provenance(base, text, self.objective, len(self._sequences), length)
+        self.provenance = {"base": str(base), **of_text, "seed": seed, "versions": versions()}
 
     def losses(self) -> Losses:
         """Those of `model` as it stands."""
@@ -186,6 +191,20 @@ class Reference:
         if len(found) < 2:
             raise CheckpointError(f"{text}: too little text for two sequences of {length} tokens; give more of it")
         return found
+
+
+def text_provenance(
+    base: str | Path, text: str | Path | None, objective: str, num_sequences: int, length: int
+) -> dict[str, Any]:
+    """Which text (with its SHA-256) and loss forgetting was measured with."""
+    if text is None:
+        return {"text": None}
+    return {
+        "text": fingerprint(Path(text)) if Path(text).is_file() else str(text),
+        "objective": objective_of(model_directory(base)) if objective == "auto" else objective,
+        "num_sequences": num_sequences,
+        "length": length,
+    }
 
 
 def objective_of(directory: Path) -> str:

@@ -14,7 +14,7 @@ from ..devices import check_device
 from ..errors import CheckpointError, SpectraError
 from ..trainer import Recipe, Run
 from ..weights import Adapter, Checkpoint, Matrix, open_checkpoint, pair
-from .forgetting import Reference
+from .forgetting import Reference, text_provenance
 from .probing import TaskModel
 from .study import Study, versions
 from .targets import TARGETS, targets
@@ -32,6 +32,7 @@ def intervene(
     objective: str = "auto",
     num_sequences: int = 128,
     length: int = 128,
+    task: str | None = None,
     recipe: Recipe | None = None,
     device: str = "cpu",
     seed: int = 0,
@@ -49,8 +50,10 @@ def intervene(
         Of `targets`.
     text, objective, num_sequences, length
         Of `spectra.forgetting`; without `text` it is not measured.
+    task : str, optional
+        Where to measure accuracy: all rows of a file, or those that a data set keeps for it. By default as `recipe`.
     recipe : Recipe, optional
-        Whose task and head to measure accuracy on; by default that of `tuned` where it is a run directory.
+        Whose labels, columns and task to measure with; by default that of `tuned` where it is a run directory.
     device : str
     progress : callable, optional
         Called with points done, points in all, and what is measured.
@@ -58,10 +61,10 @@ def intervene(
     Returns
     -------
     Study
-        A row a point: ``target`` (intruder; the controls neighbour, random, shrunk), ``lambda``, ``accuracy`` (or the
-        language model's ``perplexity``), ``forgetting`` with its standard error, ``percent_bought_back`` of the
-        forgetting at λ = 1 (NaN where that is within two standard errors of none), ``percent_accuracy_lost`` of the
-        accuracy there, ``num_matrices`` and ``num_vectors`` scaled.
+        A row a point: ``target`` (intruder; the controls neighbour, random, shrunk), ``lambda``, ``accuracy`` with its
+        binomial standard error (or the language model's ``perplexity``) on ``num_eval`` rows, ``forgetting`` with its
+        standard error, ``percent_bought_back`` of the forgetting at λ = 1 (NaN where that is within two standard errors
+        of none), ``percent_accuracy_lost`` of the accuracy there, ``num_matrices`` and ``num_vectors`` scaled.
 
     Raises
     ------
@@ -75,11 +78,13 @@ def intervene(
         try:
             recipe = Run.open(tuned).recipe
         except SpectraError as error:
-            if text is None:
+            if text is None and task is None:
                 raise SpectraError(
                     f"{tuned}: nothing to measure, as it is no run directory of spectra train; "
                     "name a --text, or a --task"
                 ) from error
+    if task is not None:
+        recipe = (recipe or Recipe(base=str(base), task=task)).replace(eval=task)
     opened = open_checkpoint(tuned)
     found = targets(base, tuned, which=which, k=k, epsilon=epsilon, device=device, seed=seed)
     meters = _meters(base, opened, text, recipe, objective, num_sequences, length, device)
@@ -102,7 +107,8 @@ def intervene(
     table["target"] = pd.Categorical(table["target"], TARGETS)
     table = table.sort_values(["target", "lambda"], ignore_index=True).astype({"target": str})
     provenance = {"base": str(base), "tuned": str(tuned), "which": which, "k": k, "epsilon": epsilon, "seed": seed}
-    provenance |= {"task": recipe.task if recipe else None, "text": str(text) if text else None}
+    provenance |= {"task": recipe.task if recipe else None, "eval": recipe.eval if recipe else None}
+    provenance |= text_provenance(base, text, objective, num_sequences, length)
     return Study("intervention", table, {**provenance, "versions": versions()})
 
 

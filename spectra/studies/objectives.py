@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from ..errors import CheckpointError
 
+_GROUP = 64  # pairs that a sentence is told from in the contrastive loss
 _SCALE = 20.0  # of cosines in the contrastive loss, the value sentence encoders are trained with
 
 
@@ -99,17 +100,22 @@ def pseudo_losses(
 
 
 def sentence_pairs(texts: Sequence[str], most: int) -> list[tuple[str, str]]:
-    """Neighbouring sentences of at least four words each, at most `most` pairs, evenly from the whole text."""
+    """Neighbouring sentences of at least four words each, at most `most` pairs, evenly from the whole text.
+
+    A whole number of groups where there is one at least: a smaller last group would have an easier task.
+    """
     found = []
     for text in texts:
         sentences = [s for s in re.split(r"(?<=[.!?])\s+", " ".join(text.split())) if len(s.split()) >= 4]
         found += list(zip(sentences[::2], sentences[1::2], strict=False))
-    return [found[i * len(found) // most] for i in range(most)] if len(found) > most else found
+    number = min(most, len(found))
+    number -= number % _GROUP if number > _GROUP else 0
+    return [found[i * len(found) // number] for i in range(number)]
 
 
 @torch.no_grad()
 def contrastive_losses(
-    model: Any, pairs: Sequence[tuple[str, str]], batch_size: int, *, tokenizer: Any, length: int, group: int = 64
+    model: Any, pairs: Sequence[tuple[str, str]], batch_size: int, *, tokenizer: Any, length: int, group: int = _GROUP
 ) -> Losses:
     """InfoNCE of each pair: its second sentence told from those of the others of its `group` by the cosine.
 
@@ -135,7 +141,6 @@ def contrastive_losses(
     sums = [
         cross_entropy(_SCALE * a @ b.T, torch.arange(len(a), device=device), reduction="none")
         for a, b in zip(torch.split(first, group), torch.split(second, group), strict=True)
-        if len(a) == group or len(pairs) < group  # a smaller last group would have an easier task
     ]
     found = torch.cat(sums).double().cpu()
     return Losses(found, torch.ones_like(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,13 @@ class TaskModel:
         self._rows = encode(self._task.eval, self._task, self._tokenizer, recipe)
 
     def measure(self) -> dict[str, float]:
-        """``accuracy`` and ``loss``, or ``loss`` and ``perplexity``."""
+        """``accuracy`` with its binomial standard error and ``loss``, or ``loss`` and ``perplexity``; ``num_eval``."""
         batch = 4 * self._recipe.batch_size
-        return evaluate(self.model, self._rows, self._task, self._tokenizer, batch_size=batch)
+        found = evaluate(self.model, self._rows, self._task, self._tokenizer, batch_size=batch)
+        count = len(self._rows)
+        if "accuracy" in found:
+            found["accuracy_standard_error"] = math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / count)
+        return found | {"num_eval": count}
 
 
 def probe_accuracy(directory: str | Path, recipe: Recipe, *, device: str = "cpu") -> tuple[float, int]:

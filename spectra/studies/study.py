@@ -158,6 +158,9 @@ def _plain(cell: Any) -> Any:
 def _markdown(table: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
     for row in table.itertuples(index=False):
-        cells = [f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("|", "\\|") for cell in row]
+        cells = [
+            "–" if pd.isna(cell) else f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
+            for cell in row
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from ..comparing import compare
 from ..comparison import Comparison
 from ..devices import check_device
 from ..errors import RecipeError, SpectraError
-from ..files import whole_file
+from ..files import make_folder, whole_file
 from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..weights import open_checkpoint
 from .columns import comparison_columns, existing_columns, recipe_columns, training_columns, vector_columns
-from .forgetting import Reference
+from .forgetting import Reference, text_provenance
 from .grid import recipes
 from .study import Study, versions
 
@@ -84,21 +85,22 @@ def sweep(
     comparing: dict[str, Any] = {"k": k, "epsilon": epsilon_list(epsilon), "method": method_of_comparison}
     on_text: dict[str, Any] = {"objective": objective, "num_sequences": num_sequences, "length": length}
     options = {**comparing, "text": str(text) if text else None, **on_text}
-    for folder in ("runs", "measured"):
-        (path / folder).mkdir(parents=True, exist_ok=True)
     known = {name: _known(path, name, options) for name in grid}
     reference = None
     if text is not None and None in known.values():
         if progress:
             progress(0, 100 * len(grid), "the base's loss")
         reference = Reference(base, text, device=device, **on_text)
+    for folder in ("runs", "measured"):  # only now, so that nothing is left of what could not begin
+        make_folder(path / folder)
     rows, frames = [], []
     timer = _Remaining(sum(one is None for one in known.values()))
     for number, (name, recipe) in enumerate(grid.items()):
 
         def report(done: int, total: int, words: str, number: int = number, name: str = name) -> None:
             if progress:
-                where = f"run {number + 1} of {len(grid)}, {name}: {words}{timer.words(done / total)}"
+                said = ", ".join(filter(None, (words, timer.words(done / total))))
+                where = f"run {number + 1} of {len(grid)}, {name}" + (f": {said}" if said else "")
                 progress(100 * number + 100 * done // total, 100 * len(grid), where)
 
         found = known[name]
@@ -121,15 +123,19 @@ def sweep(
             _remember(path, name, options, *found)
         rows.append({"run": name, "status": "done", "reason": "", **recipe_columns(recipe), **found[0]})
         frames.append(found[1].assign(run=name))
-    provenance = {"base": base, "tasks": sorted({recipe.task for recipe in grid.values()}), **options}
+    provenance = {"base": base, "tasks": sorted({recipe.task for recipe in grid.values()}), **comparing}
+    provenance |= text_provenance(base, text, **on_text)
     if not frames:
+        for folder in ("runs", "measured"):
+            with suppress(OSError):  # what failed in training may have left something to look into
+                (path / folder).rmdir()
         raise SpectraError(f"{path}: none of {len(rows)} runs succeeded; the first: {rows[0]['reason']}")
     return _finished(rows, frames, provenance, path)
 
 
 def sweep_existing(
     base: Any,
-    tuned: Sequence[Any],
+    tuned: Any,
     path: str | Path | None = None,
     *,
     k: int = 10,
@@ -140,16 +146,18 @@ def sweep_existing(
 ) -> Study:
     """The spectral part of a sweep for checkpoints that were trained elsewhere.
 
-    Method, rank and α are taken from a run directory or an adapter's config where there is one. Parameters, columns
-    and what is written to `path` are those of `sweep`.
+    `tuned` is one or a list, in every form that `spectra.compare` takes. Method, rank and α are taken from a run
+    directory or an adapter's config where there is one. Other parameters, columns and what is written to `path` are
+    those of `sweep`.
     """
+    tuned = list(tuned) if isinstance(tuned, (list, tuple)) else [tuned]
     check_options(k=k, epsilon=epsilon, side="left", method=method_of_comparison)
     check_device(device)
     options: dict[str, Any] = {"k": k, "epsilon": epsilon_list(epsilon), "method": method_of_comparison}
     rows, frames = [], []
     results: list[Comparison | SpectraError] = []
     try:  # all at once, as they share the base's work
-        results += compare(base, list(tuned), device=device, progress=progress, **options)
+        results += compare(base, tuned, device=device, progress=progress, **options)
     except SpectraError:  # one of them at least is unusable
         for done, one in enumerate(tuned):
             if progress:
@@ -158,8 +166,14 @@ def sweep_existing(
                 results.append(compare(base, one, device=device, **options))
             except SpectraError as error:
                 results.append(error)
-    for name, result in zip(map(str, tuned), results, strict=True):
-        known = existing_columns(name)
+    names: list[str] = []
+    for one, result in zip(tuned, results, strict=True):
+        place = str(one) if isinstance(one, (str, Path)) else ""
+        known = existing_columns(place)
+        name = place or (result.tuned if isinstance(result, Comparison) else type(one).__name__)
+        names.append(name)
+        if (before := names.count(name)) > 1:
+            name = f"{name} ({before})"
         if isinstance(result, SpectraError):
             rows.append({"run": name, "status": "failed", "reason": str(result), **known})
             continue
@@ -182,7 +196,7 @@ class _Remaining:
         if done < 0.1:
             return ""
         minutes = (time.monotonic() - self.started) / done * (self.total - done) / 60
-        return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
+        return f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
 
 
 def epsilon_list(epsilon: float | Sequence[float]) -> list[float]:

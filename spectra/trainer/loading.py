@@ -58,11 +58,22 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def load_for_task(directory: Path, task: Task, tokenizer: Any) -> Any:
-    """The model that a task trains: with a new head of as many classes as it has labels, or the language model."""
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    """The model that a task trains: with a new head of as many classes as it has labels, or the language model.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be loaded, or the task has no labels and the model is no causal language model.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     try:
         if task.label_field is None:
+            if not is_causal(AutoConfig.from_pretrained(directory).architectures or []):
+                raise CheckpointError(
+                    f"{directory}: is no causal language model, which a task without labels needs; give one, or name "
+                    "the task's column of labels in label_field"
+                )
             model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
         else:
             model = AutoModelForSequenceClassification.from_pretrained(
@@ -103,6 +114,17 @@ def load_for_text(directory: Path, objective: str) -> Any:
             "choose another --objective (contrastive needs no head)"
         )
     return model.eval()
+
+
+def most_tokens(model: Any) -> int | None:
+    """How many tokens a sequence of the model may have; None where nothing limits it."""
+    places = next(
+        (m for name, m in model.named_modules() if name.endswith("position_embeddings") and hasattr(m, "padding_idx")),
+        None,
+    )
+    if places is not None:  # RoBERTa and its kind begin to count after the place of the padding token
+        return int(places.num_embeddings) - (0 if places.padding_idx is None else places.padding_idx + 1)
+    return getattr(model.config, "max_position_embeddings", None)
 
 
 def _unusable(directory: Path, error: Exception) -> CheckpointError:

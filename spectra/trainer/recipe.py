@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,12 @@ class Recipe:
             "epochs",
         ):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise RecipeError(f"{name} must be above zero, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise RecipeError(f"{name} must be above zero and finite, got {value}")
+        if self.max_length < 2:
+            raise RecipeError("max_length must be at least 2: of one token nothing can be predicted")
+        if not 0 <= self.seed < 2**32:
+            raise RecipeError(f"seed must lie in [0, 2**32), got {self.seed}")
         if not 0 <= self.warmup_ratio < 1:
             raise RecipeError(f"warmup_ratio must lie in [0, 1), got {self.warmup_ratio}")
         for name in ("resume_points", "checkpoints"):

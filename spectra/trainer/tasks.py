@@ -57,7 +57,8 @@ def load_task(recipe: Recipe) -> Task:
     """
     train, evaluation = _read(recipe.task)
     if recipe.eval is not None:
-        evaluation = _read(recipe.eval)[0]
+        rows, own = _read(recipe.eval)
+        evaluation = rows if own is None else own
     if evaluation is None:
         held_out = np.random.default_rng(_HELD_OUT_SEED).permutation(len(train))[
             : max(1, round(_HELD_OUT * len(train)))
@@ -65,7 +66,7 @@ def load_task(recipe: Recipe) -> Task:
         is_held_out = np.isin(np.arange(len(train)), held_out)
         train, evaluation = train[~is_held_out], train[is_held_out]
     if not len(train) or not len(evaluation):
-        raise RecipeError(f"{recipe.task}: no rows to train or to measure on")
+        raise RecipeError(f"{recipe.task}: no rows to train on, or none to measure on")
     if recipe.num_examples is not None:
         train = train.iloc[np.random.default_rng(recipe.seed).permutation(len(train))[: recipe.num_examples]]
     label_field = recipe.label_field if recipe.label_field in train else None
@@ -92,7 +93,9 @@ def load_task(recipe: Recipe) -> Task:
 
 
 def load_text(source: str) -> list[str]:
-    """Plain text: the paragraphs of a ``.txt`` file, or the first text column of any other form a task has.
+    """Plain text: the paragraphs of a ``.txt`` file, or a column of any other form a task has.
+
+    The column is ``text`` where there is one, else the longest of those that hold nothing but text and empty cells.
 
     Raises
     ------
@@ -101,9 +104,14 @@ def load_text(source: str) -> list[str]:
     """
     rows, evaluation = _read(source)
     rows = rows if evaluation is None else evaluation
-    for column in rows:
-        if len(rows) and rows[column].map(lambda cell: isinstance(cell, str)).all():
-            return [str(cell) for cell in rows[column]]
+    columns = {str(name): rows[name].dropna() for name in rows}
+    texts: dict[str, list[str]] = {
+        name: cells.tolist()
+        for name, cells in columns.items()
+        if len(cells) and cells.map(lambda cell: isinstance(cell, str)).all()
+    }
+    if texts:
+        return texts.get("text") or max(texts.values(), key=lambda cells: sum(map(len, cells)))
     raise RecipeError(f"{source}: no column of text; give a .txt file or a data file with one")
 
 
@@ -116,9 +124,9 @@ def _read(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         try:
             return _READERS[path.suffix](path), None
         except (OSError, ValueError) as error:
-            raise RecipeError(f"{source}: cannot be read as a task ({' '.join(str(error).split())})") from error
+            raise RecipeError(f"{source}: cannot be read ({' '.join(str(error).split())})") from error
     if path.is_file():
-        raise RecipeError(f"{source}: not a task file ({', '.join(_READERS)})")
+        raise RecipeError(f"{source}: not a file of data or text ({', '.join(_READERS)})")
     return _read_hub(source)
 
 
@@ -127,10 +135,15 @@ def _read_hub(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     import datasets
 
     name, _, config = source.partition(":")
+    saved = Path(source).expanduser()
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        splits = datasets.load_dataset(name, config or None)
+        if (saved / "state.json").is_file() or (saved / "dataset_dict.json").is_file():  # of save_to_disk
+            found = datasets.load_from_disk(saved)
+            splits = found if isinstance(found, dict) else {"train": found}
+        else:
+            splits = datasets.load_dataset(name, config or None)
     except Exception as error:  # datasets raises its own, the hub's, the network's and Arrow's
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RecipeError(
@@ -140,9 +153,10 @@ def _read_hub(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         if not bars:
             datasets.enable_progress_bars()
     evaluation = next((splits[name] for name in ("validation", "validation_matched", "test") if name in splits), None)
-    if "train" not in splits:
-        raise RecipeError(f"{source}: the data set has no train split, only {', '.join(splits)}")
-    return splits["train"].to_pandas(), None if evaluation is None else evaluation.to_pandas()
+    if "train" not in splits and evaluation is None:
+        raise RecipeError(f"{source}: the data set has no split train, validation or test, only {', '.join(splits)}")
+    train = splits["train"].to_pandas() if "train" in splits else pd.DataFrame()
+    return train, None if evaluation is None else evaluation.to_pandas()
 
 
 def _read_text(path: Path) -> pd.DataFrame:

@@ -13,7 +13,14 @@ import torch
 
 from ..errors import RecipeError
 from .evaluating import collator, encode, evaluate
-from .loading import load_for_task, load_tokenizer, model_directory, own_random_state, quiet_libraries
+from .loading import (
+    load_for_task,
+    load_tokenizer,
+    model_directory,
+    most_tokens,
+    own_random_state,
+    quiet_libraries,
+)
 from .methods import prepare
 from .recipe import Recipe
 from .run import KEPT, METRICS, Run, abandon, begin, find_finished, finish
@@ -58,6 +65,9 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
     tokenizer = load_tokenizer(directory)
     model = load_for_task(directory, task, tokenizer)
     train_rows, eval_rows = (encode(rows, task, tokenizer, recipe) for rows in (task.train, task.eval))
+    longest = max(len(row["input_ids"]) for rows in (train_rows, eval_rows) for row in rows.rows)
+    if (most := most_tokens(model)) is not None and longest > most:
+        raise RecipeError(f"{recipe.base}: takes at most {most} tokens, and the task has {longest}; lower max_length")
     model = prepare(model, recipe)
     partial = begin(path, recipe)
     steps = recipe.max_steps or math.ceil(math.ceil(len(train_rows) / recipe.batch_size) * recipe.epochs)

@@ -58,6 +58,22 @@ def test_sweep_of_existing_checkpoints(spectra: Spectra, pico: dict[str, Path], 
     assert len(pd.read_parquet("compared/vectors.parquet")) > 0
 
 
+def test_sweep_shows_what_was_varied_and_why_one_failed(spectra: Spectra, pico: dict[str, Path]) -> None:
+    fields = {"base": str(pico["mlm"]), "task": str(pico["labelled"]), "learning_rate": 0.1, "max_steps": 2}
+    fields |= {"batch_size": [4, 8], "modules": ["all-linear", "no-such-module"], "max_length": 16, "rank": 1}
+    Path("s.yaml").write_text(json.dumps(fields))
+    result = spectra("sweep", "s.yaml", "-o", "s", "-q")
+    assert result.exit_code == 0
+    assert "4 runs, 2 failed" in result.stdout
+    headings = " ".join(result.stdout.split("lora")[0].split())
+    assert "batch" in headings
+    assert "modules" not in headings  # of those that are done it is one
+    failed = [line for line in result.stdout.splitlines() if line.startswith("failed: lora-r1-")]
+    assert len(failed) == 2
+    assert all("matches none of the linear modules" in line for line in failed)
+    assert Study.read("s/runs.parquet").table["batch_size"].tolist() == [4, 4, 8, 8]
+
+
 def test_forgetting(spectra: Spectra, pico: dict[str, Path], swept: str, text: str) -> None:
     runs = sorted(Path("swept/runs").iterdir())
     result = spectra("forgetting", pico["mlm"], *runs, "--text", text, *ON_TEXT)
@@ -128,6 +144,13 @@ def test_plots_of_a_study(spectra: Spectra, swept: str, kind: str) -> None:
         (("sweep", "absent.yaml", "-o", "s"), "absent.yaml: cannot be read"),
         (("sweep", "--base", "b", "-o", "s"), "a recipe needs 'task'"),
         (("sweep", "--existing", "b", "-o", "s"), "--existing takes BASE"),
+        (("sweep", "--existing", "b", "t", "--text", "x", "--lr", "1", "-o", "s"), "and not --lr, --text"),
+        (("sweep", "--base", "b", "--task", "t", "-e", "nan", "-o", "s"), "nan is not in the range"),
+        (("intervene", "b", "t", "-e", "nan"), "nan is not in the range"),
+        (("compare", "b", "t", "-e", "nan"), "nan is not in the range"),
+        (("train", "--base", "b", "--task", "t", "--seed", "-1", "-o", "r"), "-1 is not in the range"),
+        (("train", "--base", "b", "--task", "t", "--epochs", "inf", "-o", "r"), "epochs must be above zero and finite"),
+        (("train", "--base", "b", "--task", "t", "--max-length", "1", "-o", "r"), "max_length must be at least 2"),
         (("continual", "absent.yaml", "--folder", "f"), "absent.yaml: cannot be read"),
         (("intervene", "base.safetensors", "tuned.safetensors"), "name a --text, or a --task"),
         (("report", "base.safetensors", "-o", "r.html"), "base.safetensors: not a saved result"),

@@ -106,12 +106,41 @@ def test_nothing_but_seeds_is_averaged_over() -> None:
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["0.0001", "0.001", "0.002"]
 
 
+def test_two_things_that_vary_at_once_are_told_apart() -> None:
+    table = SWEEP[SWEEP["rank"] == 8].assign(batch_size=[4, 8, 4, 8], seed=0)
+    ax = plot_sweep(Study("sweep", table, {}), "rank")
+    assert ax.get_legend().get_title().get_text() == "learning rate, batch size"
+    assert len(ax.containers) == 4
+
+
+def test_checkpoints_trained_elsewhere_are_a_point_each() -> None:
+    table = SWEEP[:3].assign(method=None, rank=np.nan, run=["a/one", "b/two", "three"])
+    ax = plot_sweep(Study("sweep", table, {}))
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["one", "three", "two"]
+    assert ax.containers[0].lines[0].get_linestyle() == "None"
+
+
+def test_error_bars_of_one_run_are_its_own_standard_errors_or_none() -> None:
+    table = STUDIES["continual"].table
+    with_errors = Study("continual", table.assign(accuracy_standard_error=0.05), {})
+    segments = plot_continual(with_errors).containers[0].lines[2][0].get_segments()
+    assert np.ptp(segments[0][:, 1]) == pytest.approx(0.1)
+    bare = plot_continual(STUDIES["continual"]).containers[0].lines[2][0].get_segments()
+    assert not any(len(part) for part in bare)  # nothing is drawn, rather than an error of zero
+
+
 def test_what_was_not_measured_cannot_be_drawn() -> None:
     bare = Study("sweep", SWEEP.drop(columns="forgetting"), {})
     with pytest.raises(ResultError, match="no column 'forgetting'"):
         plot_correlation(bare)
     with pytest.raises(ResultError, match="no column 'status'"):
         plot_sweep(Study("sweep", SWEEP.drop(columns="status"), {}))
+    with pytest.raises(ResultError, match="no column 'other'"):
+        plot_sweep(STUDIES["sweep"], by="other")
+    with pytest.raises(ResultError, match="no column 'other'"):
+        plot_dynamics(STUDIES["dynamics"], "other")
+    with pytest.raises(ResultError, match="this continual has no column 'step'"):
+        plot_dynamics(STUDIES["continual"])
 
 
 def test_an_unknown_rank_is_not_full_tuning() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import spectra
 from spectra import Comparison, ResultError, Study, compare, report
+from spectra.reporting.page import _study
 from spectra.reporting.words import verdict
 from tests.oracles import pico_state, tuned_state
 
@@ -73,6 +75,12 @@ def test_nothing_in_a_name_can_end_the_script() -> None:
     base["x.</script><script>alert(1)//.weight"] = base["layers.0.mlp.up_proj.weight"].clone()
     page = report([compare(base, tuned_state(base) | {"x.</script><script>alert(1)//.weight": base["layers.0.mlp.up_proj.weight"] + 1})])  # fmt: skip
     assert "</script><script>alert" not in page
+
+
+def test_what_is_missing_is_a_dash() -> None:
+    study = Study("counts", pd.DataFrame({"run": ["a", "b"], "reason": ["x", np.nan], "n": [1.0, np.nan]}), {})
+    assert ">nan<" not in _study(study)
+    assert "nan" not in study.to_bytes("markdown").decode()
 
 
 def test_nothing_in_a_study_can_be_markup(tmp_path: Path) -> None:

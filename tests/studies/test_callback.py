@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 import spectra
 from spectra import SpectraCallback, compare
+from spectra.update import Update
 from tests.oracles import pico_model
 
 
@@ -60,6 +61,26 @@ def test_chosen_steps_and_the_base_is_what_was_there_before(tmp_path: Path) -> N
     assert [e["step"] for e in trainer.state.log_history if "spectra/spike_ratio" in e] == [1, 5]
 
 
+@pytest.mark.parametrize("shape", [(160, 128), (128, 160), (24, 40)])
+def test_the_spike_of_a_full_rank_update_is_its_spectral_norm(shape: tuple[int, int]) -> None:
+    W0, delta = (torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i in range(2))
+    found = Update(W0, W0 + delta)
+    assert found.spectral_norm() == pytest.approx(float(torch.linalg.matrix_norm(delta, 2)), rel=2e-4)
+    assert float(found.directions().s[0]) < 0.99 * found.spectral_norm()  # negative control: a sketch is not enough
+
+
+def test_a_training_that_stops_early_is_logged_at_its_end(tmp_path: Path) -> None:
+    class Stop(transformers.TrainerCallback):  # type: ignore[misc]  # untyped in transformers
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop = state.global_step == 2
+
+    trainer = _trainer(pico_model("llama"), tmp_path)
+    trainer.add_callback(SpectraCallback(trainer))
+    trainer.add_callback(Stop())
+    trainer.train()
+    assert [e["step"] for e in trainer.state.log_history if "spectra/spike_ratio" in e] == [2]
+
+
 def test_training_goes_as_without_it(tmp_path: Path) -> None:
     models = [pico_model("llama") for _ in range(2)]
     for model, watched in zip(models, (False, True), strict=True):
@@ -77,3 +98,5 @@ def test_mistakes(tmp_path: Path) -> None:
         SpectraCallback(trainer, every=0)
     with pytest.raises(ValueError, match="epsilon is a cosine"):
         spectra.SpectraCallback(trainer, epsilon=2.0)
+    with pytest.raises(spectra.SpectraError):  # before training, not at the first log
+        SpectraCallback(trainer, include=["nothing"])

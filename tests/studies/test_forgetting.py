@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from spectra import CheckpointError, RecipeError, SpectraError, Study, forgetting
 from spectra.studies.forgetting import Reference, objective_of
 from spectra.studies.objectives import causal_losses
+from spectra.trainer.loading import most_tokens
 from tests.oracles import pico_model, randomise_adapter
 
 
@@ -100,8 +102,25 @@ def test_mistakes_are_one_sentence(pico: dict[str, Path], text: Path, tmp_path: 
         SpectraError, match="device 'cuda' cannot be used" if not torch.cuda.is_available() else "device"
     ):
         forgetting(pico["llama"], pico["llama"], text, device="cuda" if not torch.cuda.is_available() else "no")
+    for wrong in ({"length": 1}, {"num_sequences": 1}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="forgetting takes a length of at least 4"):
+            forgetting(pico["llama"], pico["llama"], text, **wrong)
     with pytest.raises(ValueError, match="objective must be one of"):
         forgetting(pico["llama"], pico["llama"], text, objective="other")
+
+
+def test_places_of_roberta_begin_after_that_of_the_padding() -> None:
+    config = transformers.RobertaConfig(
+        vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=20, pad_token_id=1,
+    )  # fmt: skip
+    model = transformers.AutoModel.from_config(config).eval()
+    most = most_tokens(model)
+    assert most == 18
+    model(torch.full((1, most), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, most + 1), 5))
+    assert [most_tokens(pico_model(kind)) for kind in ("bert", "gpt2")] == [40, 40]
 
 
 def test_what_a_config_says_it_is(pico: dict[str, Path]) -> None:

@@ -68,6 +68,23 @@ def test_accuracy_is_the_runs_own_at_lambda_one(tuned: tuple[str, Path]) -> None
     assert set(at_one["accuracy"]) == {Run.open(run).metrics["accuracy"]}
 
 
+def test_a_task_that_is_named_is_measured_whole(tuned: tuple[str, Path], pico: dict[str, Path]) -> None:
+    base, run = tuned
+    rows = len(pico["labelled"].read_text().splitlines())
+    table = intervene(base, run, [0.0], task=str(pico["labelled"]), **FAST).table
+    assert set(table["num_eval"]) == {rows}
+    accuracy = table["accuracy"]
+    np.testing.assert_allclose(table["accuracy_standard_error"], np.sqrt(accuracy * (1 - accuracy) / rows))
+
+
+def test_it_is_said_what_was_measured(tuned: tuple[str, Path], text: Path) -> None:
+    base, run = tuned
+    found = intervene(base, run, [], text=text, **FAST).provenance
+    assert found["objective"] == "masked"
+    assert (found["num_sequences"], found["length"]) == (6, 12)
+    assert len(found["text"]["sha256"]) == 64
+
+
 def test_mistakes(tuned: tuple[str, Path], tmp_path: Path, text: Path) -> None:
     base, run = tuned
     with pytest.raises(SpectraError, match=r"no intruder dimensions at epsilon 0\.01"):

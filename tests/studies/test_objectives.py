@@ -112,6 +112,8 @@ def test_sentences_are_paired_with_their_neighbours_in_one_paragraph() -> None:
         ("Nine ten eleven twelve?", "A b c d."),
     ] or sentence_pairs([text], 10)[0] == ("One two three four.", "Five six seven eight!")
     assert len(sentence_pairs([text] * 20, 7)) == 7
+    assert len(sentence_pairs([text] * 100, 100)) == 64  # whole groups
+    assert len(sentence_pairs([text] * 100, 192)) == 192 - 192 % 64
 
 
 def test_standard_error_is_that_of_the_mean_over_sequences() -> None:

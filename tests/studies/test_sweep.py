@@ -14,6 +14,7 @@ import pytest
 import spectra
 from spectra import RecipeError, SpectraError, Study, compare, forgetting, sweep, sweep_existing
 from spectra.studies import sweep as module
+from tests.oracles import pico_model
 
 FAST = {"num_sequences": 4, "length": 12, "k": 3, "epsilon": [0.5, 0.9]}
 VOLATILE = ["seconds"]
@@ -131,6 +132,17 @@ def test_checkpoints_trained_elsewhere(grid: dict[str, Any], tmp_path: Path) -> 
     assert (tmp_path / "e" / "vectors.parquet").exists()
 
 
+def test_one_checkpoint_elsewhere_and_models_in_memory_have_names_of_their_own() -> None:
+    base, tuned = (pico_model("llama", seed=seed) for seed in (0, 1))
+    found = sweep_existing(base, tuned, k=3).table
+    assert len(found) == 1
+    twice = sweep_existing(base, [tuned, tuned, tuned.state_dict()], k=3).table
+    assert twice["run"].is_unique
+    assert all(len(name) < 60 for name in twice["run"])
+    with pytest.raises(SpectraError, match="nowhere"):  # not a letter at a time
+        sweep_existing(base, "./nowhere", k=3)
+
+
 def test_mistakes(grid: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="one base"):
         sweep({**grid, "base": ["a", "b"]}, tmp_path / "s")
@@ -142,4 +154,7 @@ def test_mistakes(grid: dict[str, Any], tmp_path: Path) -> None:
         sweep(grid, tmp_path / "s", epsilon=5)
     with pytest.raises(SpectraError, match=r"absent\.txt"):  # before anything is trained
         sweep(grid, tmp_path / "t", text=tmp_path / "absent.txt", length=12)
-    assert not list((tmp_path / "t" / "runs").iterdir())
+    assert not (tmp_path / "t").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpectraError, match="the folder cannot be made"):
+        sweep(grid, tmp_path / "file" / "s")

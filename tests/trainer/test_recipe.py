@@ -42,6 +42,8 @@ def test_on_disk_and_back(tmp_path: Path, suffix: str) -> None:
         ({**SMALL, "learning_rate": float("nan")}, "learning_rate must be above zero"),
         ({**SMALL, "method": "magic"}, "'magic' is not one of full, lora"),
         ({**SMALL, "warmup_ratio": 1.0}, "warmup_ratio must lie"),
+        ({**SMALL, "alpha": float("inf")}, "alpha must be above zero and finite"),
+        ({**SMALL, "seed": -1}, "seed must lie in"),
         ({**SMALL, "text_fields": "sentence"}, "text_fields must be of type"),
     ],
 )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from spectra import Recipe, RecipeError
-from spectra.trainer.tasks import load_task
+from spectra.trainer.tasks import load_task, load_text
 
 ROWS = pd.DataFrame(
     {
@@ -73,7 +73,7 @@ def test_the_built_in_task_is_balanced_short_and_split() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": "absent.jsonl"}, "cannot be read as a task"),
+        ({"task": "absent.jsonl"}, "cannot be read"),
         ({"task": "no/such-data-set"}, "neither a file, a built-in task"),
         ({"text_fields": ("nothing",)}, "no column 'nothing'; it has premise"),
         ({"label_field": "nothing"}, "name one or two in text_fields"),
@@ -105,5 +105,32 @@ def test_a_directory_in_the_hubs_layout_has_its_own_split(tmp_path: Path, monkey
 
 def test_other_files_are_no_task(tmp_path: Path) -> None:
     (tmp_path / "x.docx").write_text("")
-    with pytest.raises(RecipeError, match="not a task file"):
+    with pytest.raises(RecipeError, match="not a file of data or text"):
         load_task(Recipe(base="b", task=str(tmp_path / "x.docx")))
+
+
+def test_text_is_the_column_called_text_or_the_longest_without_empty_cells(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"id": list("abc"), "body": ["one two three", None, "four five"], "n": [1, 2, 3]})
+    assert load_text(_write(tmp_path / "a.csv", rows)) == ["one two three", "four five"]
+    rows["text"] = list("xyz")
+    assert load_text(_write(tmp_path / "b.jsonl", rows)) == ["x", "y", "z"]
+    with pytest.raises(RecipeError, match="no column of text"):
+        load_text(_write(tmp_path / "c.csv", rows[["n"]]))
+
+
+@pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("test",)])
+def test_what_save_to_disk_wrote_is_a_data_set(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    import datasets
+
+    parts = {name: datasets.Dataset.from_pandas(ROWS[at * 8 : at * 8 + 8]) for at, name in enumerate(splits)}
+    saved = parts["train"] if splits == ("train",) else datasets.DatasetDict(parts)
+    saved.save_to_disk(tmp_path / "saved")
+    assert load_text(str(tmp_path / "saved")) == [f"p{i}" for i in range(8 * len(splits) - 8, 8 * len(splits))]
+    recipe = Recipe(base="b", task=str(tmp_path / "saved"))
+    if "train" in splits:
+        assert len(load_task(recipe).train) == 7 + (len(splits) > 1)
+    else:
+        with pytest.raises(RecipeError, match="no rows to train on"):
+            load_task(recipe)
+        other = _write(tmp_path / "t.csv", ROWS)  # but there is something to measure on
+        assert len(load_task(recipe.replace(task=other, eval=recipe.task)).eval) == 8

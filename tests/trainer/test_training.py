@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -194,11 +195,18 @@ def test_num_examples_and_epochs_decide_the_steps(recipe: Recipe, tmp_path: Path
         ({"base": "/nowhere"}, CheckpointError, "/nowhere: running a model needs a transformers directory"),
         ({"modules": "nothing"}, RecipeError, "matches none of the linear modules"),
         ({"modules": "("}, RecipeError, "is not a regular expression"),
+        ({"label_field": "target"}, CheckpointError, "no causal language model, which a task without labels needs"),
+        ({"task": "LONG"}, RecipeError, "takes at most 40 tokens, and the task has 64; lower max_length"),
     ],
 )
 def test_mistakes_are_one_sentence(
     recipe: Recipe, tmp_path: Path, change: dict[str, object], error: type, message: str
 ) -> None:
+    if change.get("task") == "LONG":
+        (tmp_path / "long.jsonl").write_text(
+            "\n".join(json.dumps({"sentence": "w1 " * 80, "label": i % 2}) for i in range(20))
+        )
+        change = {"task": str(tmp_path / "long.jsonl"), "max_length": 64}
     with pytest.raises(error, match=message):
         train(recipe.replace(**change), tmp_path / "run")
     assert not (tmp_path / "run").exists()  # so that the mended recipe can use it
