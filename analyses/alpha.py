@@ -3,7 +3,7 @@
 Question: with α = 8 at every rank, are there many intruders at every rank, where α = 2r has fewer as r grows?
 Method: ranks 1, 8, 64 with α = 8 and with α = 2r, the product of α and the rate the same for all (the paper's rule:
 a constant update scale per step); three seeds.
-Verdict: not run to the end yet; printed, and in results/alpha-*.json.
+Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/alpha-*.json, and the table in the README.
 
     python analyses/alpha.py [--quick]
 """

@@ -173,7 +173,7 @@ def portable(value: Any) -> Any:
         return {key: portable(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [portable(entry) for entry in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", "../")) else value
 
 
 def keep(setting: Setting, study: str, result: spectra.Study, finding: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 Question: does training on more examples plant more intruders, until it saturates?
 Method: LoRA of rank 8 at its middle rate, one epoch over 240, 480, 960, 1,920 examples (so more steps as well), three
 seeds; Spearman's ρ of size and count, and the step from the second largest to the largest size.
-Verdict: encoder: holds. Numbers: results/dataset_size-*.json, and the table in the README.
+Verdict: encoder: holds; decoder: cannot tell. Numbers: results/dataset_size-*.json, and the table in the README.
 
     python analyses/dataset_size.py [--quick]
 """

@@ -3,7 +3,7 @@
 Question: do intruders appear early and rise in rank and singular value while accuracy is already there?
 Method: full tuning and LoRA of rank 8 at the middle rate, four checkpoints along each run, three seeds; at each
 the intruders at ε = 0.5 and 0.8, the best place of one among the singular values, its singular value, and the accuracy.
-Verdict: decoder: does not hold. Numbers: results/dynamics-*.json, and the table in the README.
+Verdict: encoder: does not hold; decoder: does not hold. Numbers: results/dynamics-*.json, and the table in the README.
 
     python analyses/dynamics.py [--quick]
 """

@@ -3,7 +3,7 @@
 Question: does training B alone, with A orthonormal and frozen, plant sharply fewer intruders at equal accuracy?
 Method: LoRA of rank 8 and the same with A frozen, each at three rates (an orthonormal row is longer than one of peft's
 random ones, so the rates are its own), three seeds; of each the largest rate as accurate as its best.
-Verdict: encoder: cannot tell. Numbers: results/frozen_a-*.json, and the table in the README.
+Verdict: encoder: cannot tell; decoder: does not hold. Numbers: results/frozen_a-*.json, and the table in the README.
 
     python analyses/frozen_a.py [--quick]
 """

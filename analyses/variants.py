@@ -3,7 +3,7 @@
 Question: are rank-stabilised LoRA and DoRA as LoRA is, at the same rank and rate?
 Method: LoRA and DoRA of rank 8 at LoRA's middle rate, and rsLoRA, whose scale is √r times as large, at that rate
 divided by √8; three seeds.
-Verdict: not run to the end yet; printed, and in results/variants-*.json.
+Verdict: encoder: holds; decoder: holds. Numbers: results/variants-*.json, and the table in the README.
 
     python analyses/variants.py [--quick]
 """
