@@ -109,7 +109,7 @@ def _target(
     free = [j for j in range(len(s)) if j not in intruders]
     beside: list[int] = []
     for i in chosen:
-        free.sort(key=lambda j, i=i: (abs(j - i), -j))  # type: ignore[misc]
+        free.sort(key=lambda j, i=i: (abs(j - i), -j))  # type: ignore[misc]  # a default in a lambda has no type
         beside += free[:1]
         free = free[1:]
     directions = [

@@ -95,7 +95,7 @@ def test_a_broken_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     real = spectra.linalg.christoffel.christoffel_peaks
 
     def broken(*arguments: object, **options: object) -> np.ndarray:
-        return 0.5 * real(*arguments, **options)  # type: ignore[arg-type]
+        return 0.5 * real(*arguments, **options)  # type: ignore[arg-type]  # whatever it was called with
 
     monkeypatch.setattr("spectra.linalg.atoms.christoffel_peaks", broken)
     with pytest.raises(AssertionError):

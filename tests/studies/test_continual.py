@@ -92,7 +92,7 @@ def test_mistakes(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="called alike"):
         continual(recipe, ["a/x.csv", "b/x.csv"], tmp_path / "c")
     with pytest.raises(RecipeError, match="tasks: each is"):
-        continual(recipe, [7], tmp_path / "c")  # type: ignore[list-item]
+        continual(recipe, [7], tmp_path / "c")  # type: ignore[list-item]  # the mistake
 
 
 def test_a_folder_with_stages_of_another_recipe_is_refused(recipe: Recipe, tasks: list[str], tmp_path: Path) -> None:
