@@ -5,7 +5,7 @@ earlier tasks than full tuning does?
 Method: mnli, mrpc (for QQP), sst2, siqa, winogrande, fever, in the paper's order; full tuning and LoRA of rank 8 at the
 middle rate, 32 steps a task, three seeds; new linear heads on the frozen body; spectra against the original base. What
 is forgotten of tasks is counted over those that both methods learned: two standard errors above the base's own body.
-Verdict: decoder: cannot tell. Numbers: results/continual-*.json, and the table in the README.
+Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/continual-*.json, and the table in the README.
 
     python analyses/continual.py [--quick]
 """
