@@ -1,4 +1,4 @@
-"""Intruders, their singular values and accuracy along a run (paper: Fig. 5)."""
+"""Intruders, their rank, their singular values and accuracy along a run (paper: Fig. 5)."""
 
 from gallery import drawn
 
@@ -8,6 +8,7 @@ drawn(
     __file__,
     "dynamics",
     lambda study, ax: plot_dynamics(study, "num_intruders_0.8", ax=ax),
+    lambda study, ax: plot_dynamics(study, "best_rank", ax=ax),
     lambda study, ax: plot_dynamics(study, "mean_singular_value", ax=ax),
     lambda study, ax: plot_dynamics(study, "accuracy", ax=ax),
 )

@@ -30,6 +30,8 @@ _WORDS = {
     "num_at_chance": "vectors no nearer to the base than chance",
     "intruder_energy_share": "energy share of intruders",
     "relative_delta": "‖ΔW‖/‖W0‖",
+    "best_rank": "highest rank of an intruder (1: leading)",
+    "mean_singular_value": "mean singular value of the intruders",
     "effective_rank": "effective rank of ΔW",
 }
 
