@@ -17,7 +17,7 @@ from .devices import check_device
 from .errors import CheckpointError, PairingError, SpectraError
 from .files import fingerprint
 from .intruders import check_options
-from .measuring import Measuring, Progress, measure
+from .measuring import Measuring, Progress, measure, none_measurable
 from .weights import Adapter, Checkpoint, Skipped, locate, open_checkpoint, pair
 from .weights.pairs import UNCHANGED
 
@@ -118,6 +118,9 @@ def compare(
     include, exclude = ((one,) if isinstance(one, str) else tuple(one) for one in (include, exclude))
     pairings = [pair(opened_base, other, include=include, exclude=exclude) for other in others]
     options = Measuring(k, epsilons, side, method, ranks, _DTYPES[dtype], device)
+    for other, pairing in zip(others, pairings, strict=True) if many else ():  # before the work on the rest, not after
+        if skipped := none_measurable(pairing, options):
+            raise _nothing_to_show(opened_base, other, skipped)
     tables = measure(pairings, options, progress)
     base_origin = _origin(opened_base)
     results = []

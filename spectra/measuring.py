@@ -59,10 +59,8 @@ def measure(
                 progress(done, len(todo), one.name)
         rows, skipped = tables[index]
         update = Update(W0, tuned)
-        if reason := _broken(update, W0, tuned):
-            skipped.append(Skipped(one.name, reason, problem=True))
-        elif _unchanged(update, W0, tuned):
-            skipped.append(Skipped(one.name, UNCHANGED))
+        if without := _set_aside(one, update, W0, tuned):
+            skipped.append(without)
         else:
             side = side or method_for(options.method, W0, options.k, of_all)
             measures = update.measures(options.ranks)  # first, as it finds the directions on its way
@@ -71,6 +69,16 @@ def measure(
     if progress:
         progress(len(todo), len(todo), "")
     return tables
+
+
+def none_measurable(pairing: Pairing, options: Measuring) -> list[Skipped]:
+    """Why, if every matrix of a checkpoint is unchanged or broken; empty if one is neither, known at the first."""
+    skipped = list(pairing.skipped)
+    for _, _, (_, one), W0, tuned in _loaded([[(0, one)] for one in pairing.pairs], options):
+        if not (without := _set_aside(one, Update(W0, tuned), W0, tuned)):
+            return []
+        skipped.append(without)
+    return skipped
 
 
 _Piece = tuple[int, int, _Entry, Tensor, Tensor | LowRank]
@@ -91,6 +99,12 @@ def _read_ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
         while (piece := coming.result()) is not None:
             coming = reader.submit(next, pieces, None)
             yield piece
+
+
+def _set_aside(one: Pair, update: Update, W0: Tensor, tuned: Tensor | LowRank) -> Skipped | None:
+    if reason := _broken(update, W0, tuned):
+        return Skipped(one.name, reason, problem=True)
+    return Skipped(one.name, UNCHANGED) if _unchanged(update, W0, tuned) else None
 
 
 def _broken(update: Update, W0: Tensor, tuned: Tensor | LowRank) -> str:

@@ -246,6 +246,23 @@ def test_an_identical_pair_is_an_error() -> None:
         compare(pico_state(), pico_state())
 
 
+@pytest.mark.parametrize("useless", ["equal", "all NaN"])
+def test_of_many_one_with_nothing_to_show_is_told_before_the_work(
+    useless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = pico_state()
+    others = [tuned_state(base, seed=seed) for seed in range(2)]
+    last = {name: tensor * (1.0 if useless == "equal" else float("nan")) for name, tensor in base.items()}
+    assert len(compare(base, others)) == 2
+
+    def no_work(*_: object) -> None:
+        raise AssertionError("a matrix was examined first")
+
+    monkeypatch.setattr("spectra.measuring.method_for", no_work)
+    with pytest.raises((CheckpointError, PairingError), match=r"all 4 matrices are equal|holds 144 NaN"):
+        compare(base, [*others, last])
+
+
 def test_several_stacks_are_told_apart() -> None:
     base = {f"{stack}.block.{i}.q.weight": torch.randn(8, 8) for stack in ("encoder", "decoder") for i in range(2)}
     result = compare(base, {name: tensor + 1 for name, tensor in base.items()})
