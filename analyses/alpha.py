@@ -2,7 +2,7 @@
 
 Question: with α = 8 at every rank, are there many intruders at every rank, where α = 2r has fewer as r grows?
 Method: ranks 1, 8, 64 with α = 8 and with α = 2r, the product of α and the rate the same for all (the paper's rule:
-a constant update scale per step); three seeds.
+a constant update scale per step); three seeds; the trends without runs that learned nothing.
 Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/alpha-*.json, and the table in the README.
 
     python analyses/alpha.py [--quick]
@@ -36,8 +36,9 @@ def main() -> None:
                 f"r = {rank:g}: {spread(g[counts].tolist())} (accuracy {g['accuracy'].mean():.2f})"
                 for rank, g in group.groupby("rank")
             )
-            trends[rule] = rank_correlation(group["rank"].tolist(), group[counts].tolist())
-            words.append(f"α = {rule}: {by_rank} ({trends[rule]})")
+            known, left_out = setting.learned(group)
+            trends[rule] = rank_correlation(known["rank"].tolist(), known[counts].tolist())
+            words.append(f"α = {rule}: {by_rank} ({trends[rule]}{left_out})")
         falls = trends["2r"].direction < 0
         fixed = table[table["rule"] == "8"].groupby("rank")["num_intruders_0.8"].mean()
         many = fixed.min() > 0.05 * table["num_vectors"].max()  # of all examined vectors, at every rank

@@ -84,6 +84,16 @@ class Setting:
         table = self.main_sweep().table
         return pd.concat([picked_rate(group) for _, group in table.groupby(table["rank"].fillna(0.0))]).sort_index()
 
+    def learned(self, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+        """The runs that beat always saying the commonest label by two standard errors; in words, how many do not."""
+        task = load_task(spectra.Recipe.from_dict(self.fields))
+        if task.label_field is None:
+            return table, ""
+        commonest = task.eval[task.label_field].value_counts(normalize=True).max()
+        found = table[table["accuracy"] > commonest + 2 * table["accuracy_standard_error"]]
+        count = len(table) - len(found)
+        return found, f"; {count} runs that learned nothing left out" if count else ""
+
     def results(self) -> Path:
         """Where tables go: those of the two bases into the tree, others beside the runs."""
         folder = RESULTS if self.name in GRIDS and not self.quick else self.runs

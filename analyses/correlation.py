@@ -1,9 +1,9 @@
 """Do intruders and forgetting rise together?
 
 Question: over all runs, does forgetting go with the number of intruders; and beyond the size of the update?
-Method: every run of the main sweep; Spearman's ρ of count and forgetting with bootstrap interval, over all,
-within LoRA, and partially, with ‖ΔW‖/‖W0‖ held fixed (ranks regressed on its ranks); the size itself as
-the rival explanation.
+Method: the main sweep, without runs that learned nothing; Spearman's ρ of count and forgetting with bootstrap interval,
+over the means of each method, rank and rate (its seeds are no independent witnesses), over all, within LoRA, and
+partially, with ‖ΔW‖/‖W0‖ held fixed (ranks regressed on its ranks); the size itself as the rival explanation.
 Verdict: encoder: cannot tell; decoder: holds. Numbers: results/correlation-*.json, and the table in the README.
 
     python analyses/correlation.py [--quick]
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from common import keep, settings
 
+from spectra.studies.columns import setting_means
 from spectra.studies.statistics import RankCorrelation, rank_correlation
 
 
@@ -30,7 +31,8 @@ def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
         study = setting.main_sweep()
-        table = study.table[study.table["status"] == "done"]
+        runs, left_out = setting.learned(study.table)
+        table = setting_means(runs)
         counts = "num_intruders_0.8"
         lora = table[table["method"] == "lora"]
         over_all, within = (rank_correlation(t[counts].tolist(), t["forgetting"].tolist()) for t in (table, lora))
@@ -38,10 +40,10 @@ def main() -> None:
         beyond = partial(lora, counts, "forgetting", "relative_delta")
         finding = {
             "claim": "the number of intruders and forgetting rise together",
-            "numbers": f"all runs: {over_all}; LoRA only: {within}; the update's size and "
-            f"forgetting, LoRA: {size}; count and forgetting at equal size, LoRA: {beyond}",
+            "numbers": f"means over seeds, all settings: {over_all}; LoRA only: {within}; the update's size and "
+            f"forgetting, LoRA: {size}; count and forgetting at equal size, LoRA: {beyond}{left_out}",
             "verdict": {1: "holds", 0: "cannot tell", -1: "does not hold"}[over_all.direction]
-            + ": over all runs; within LoRA "
+            + ": over all settings; within LoRA "
             + {1: "they rise together", 0: "it cannot be told", -1: "they do not"}[within.direction]
             + ("; also beyond the size of the update" if beyond.direction > 0 else "; not shown beyond its size"),
         }

@@ -1,7 +1,8 @@
 """Do intruders come with the learning rate?
 
 Question: does a higher learning rate plant more intruders, for every method and rank?
-Method: the main sweep, three rates a method and rank, three seeds; Spearman's ρ of rate and count within each.
+Method: the main sweep, three rates a method and rank, three seeds, without runs that learned nothing; Spearman's ρ of
+rate and count within each method and rank.
 Verdict: encoder: cannot tell; decoder: holds. Numbers: results/learning_rate-*.json, and the table in the README.
 
     python analyses/learning_rate.py [--quick]
@@ -18,7 +19,7 @@ def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
         study = setting.main_sweep()
-        table = study.table.assign(key=study.table["rank"].fillna(0.0))
+        table, left_out = setting.learned(study.table.assign(key=study.table["rank"].fillna(0.0)))
         words, rising, groups = [], 0, 0
         for key, group in table.groupby("key"):
             counts = "num_intruders_0.8"
@@ -30,7 +31,7 @@ def main() -> None:
         verdict = "holds" if rising == groups else "cannot tell" if rising else "does not hold"
         finding = {
             "claim": "a higher learning rate plants more intruders",
-            "numbers": f"intruders at ε = 0.8 by rate: {'; '.join(words)}",
+            "numbers": f"intruders at ε = 0.8 by rate: {'; '.join(words)}{left_out}",
             "verdict": f"{verdict}: ρ is above zero (interval and p) for {rising} of {groups} methods and ranks",
         }
         keep(setting, "learning_rate", study, finding)

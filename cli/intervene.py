@@ -52,7 +52,7 @@ def command(
     """Scale the intruder dimensions of TUNED, and measure what it buys and what it costs.
 
     Always with three controls: the neighbouring non-intruder scaled alike, a random direction of equal energy, and the
-    whole update shrunk to the same size.
+    whole update brought to the same size (which grows where an intruder held part of the base).
 
     \b
       spectra intervene bert-dir/ runs/lora-1 --text general.txt --objective contrastive

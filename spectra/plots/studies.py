@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..errors import ResultError
+from ..studies.columns import setting_means
 from ..studies.statistics import rank_correlation
 from ..studies.study import Study
 from .style import axes_or_new, line_styles
@@ -100,7 +101,7 @@ def plot_sweep(
 def plot_correlation(
     study: Study, x: str | None = None, y: str = "forgetting", *, by: str = "method", ax: Axes | None = None
 ) -> Axes:
-    """Draw one column of a sweep against another, a point a run, with Spearman's ρ over all runs.
+    """Draw one column of a sweep against another, a point a run, with Spearman's ρ of the means over the seeds.
 
     Parameters are those of `plot_sweep`; `x` is by default the number of intruders at the first ε.
     """
@@ -116,8 +117,10 @@ def plot_correlation(
         ax.set_xlim(left=-0.3)
     ax.set_xlabel(_words(x))
     ax.set_ylabel(_words(y))
-    if len(done) >= 4:
-        ax.set_title(f"Spearman {rank_correlation(done[x].tolist(), done[y].tolist())}", fontsize=8)
+    if len(settings := setting_means(done)) >= 4:
+        ax.set_title(
+            f"means over seeds, Spearman {rank_correlation(settings[x].tolist(), settings[y].tolist())}", fontsize=8
+        )
     ax.legend(frameon=False, fontsize=8)
     return ax
 
@@ -156,19 +159,31 @@ def plot_intervention(study: Study, y: str | None = None, *, ax: Axes | None = N
 def plot_continual(study: Study, *, ax: Axes | None = None) -> Axes:
     """Draw the accuracy on each task after each stage, from the stage it was learned in on; crosses: untouched base.
 
-    Error bars are the standard deviation over several runs, or the standard error of one.
+    Error bars are the standard deviation over seeds, or the standard error of one. Of several kinds of run (column
+    ``run``) it is the average over the tasks so far, a line each.
     """
-    table = study.table
     ax = axes_or_new(ax)
+    if "run" in study.table and study.table["run"].nunique() > 1:
+        keys = ["run", *(["seed"] if "seed" in study.table else []), "stage"]
+        average = study.table.groupby(keys, sort=False)["accuracy"].mean().reset_index()
+        for (run, group), style in zip(average.groupby("run", sort=False), line_styles(), strict=False):
+            mean, error = _mean_and_error(group, "stage", "accuracy")
+            ax.errorbar(mean.index, mean, yerr=error, label=run, capsize=3, **style)
+        return _stages(ax, "average accuracy on the tasks so far")
+    table = study.table
     untouched = table[table["stage"] == 0].groupby("task")["accuracy"].mean()
     for (task, group), style in zip(table[table["stage"] > 0].groupby("task", sort=False), line_styles(), strict=False):
         mean, error = _mean_and_error(group, "stage", "accuracy")
         ax.errorbar(mean.index, mean, yerr=error, label=task, capsize=3, **style)
         if task in untouched:
             ax.plot(0, untouched[task], marker="x", color=style["color"])
+    return _stages(ax, "accuracy, new head on the frozen body")
+
+
+def _stages(ax: Axes, words: str) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("stage (0: untouched base)")
-    ax.set_ylabel("accuracy, new head on the frozen body")
+    ax.set_ylabel(words)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 

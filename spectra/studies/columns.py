@@ -57,6 +57,19 @@ def training_columns(run: Run) -> dict[str, Any]:
     return found
 
 
+def setting_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of a sweep averaged over the seeds of each setting, a row a setting.
+
+    Runs that differ in nothing but the seed say the same thing several times: correlated as if they were independent,
+    columns that both follow the setting get too small a p-value. A run without a known seed is a setting of its own.
+    """
+    if "seed" not in table:
+        return table
+    fields = [name for name in FIELDS if name in table and name != "seed"]
+    alone = table["run"].where(table["seed"].isna(), "")
+    return table.groupby([*fields, alone], dropna=False, sort=False).mean(numeric_only=True).reset_index()
+
+
 def existing_columns(name: str) -> dict[str, Any]:
     """What is known of a checkpoint that was trained elsewhere."""
     try:

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from ..devices import check_device
 from ..errors import CheckpointError, SpectraError
 from ..trainer import Recipe, Run
 from ..weights import Adapter, Checkpoint, Matrix, open_checkpoint, pair
 from .forgetting import Reference, text_provenance
+from .objectives import Losses
 from .probing import TaskModel
 from .study import Study, versions
-from .targets import TARGETS, targets
+from .targets import TARGETS, Target, targets
 
 
 def intervene(
@@ -64,7 +67,10 @@ def intervene(
         A row a point: ``target`` (intruder; the controls neighbour, random, shrunk), ``lambda``, ``accuracy`` with its
         binomial standard error (or the language model's ``perplexity``) on ``num_eval`` rows, ``forgetting`` with its
         standard error, ``percent_bought_back`` of the forgetting at λ = 1 (NaN where that is within two standard errors
-        of none), ``percent_accuracy_lost`` of the accuracy there, ``num_matrices`` and ``num_vectors`` scaled.
+        of none), ``percent_accuracy_lost`` of the accuracy there; ``forgetting_over_intruder``, how much more this
+        point forgets than the intruders scaled by the same λ, with the standard error of that difference on the same
+        sequences; ``update_scale``, the mean of ``‖ΔW(λ)‖_F / ‖ΔW‖_F``; ``num_matrices`` and ``num_vectors`` scaled (of
+        ``shrunk``, no single vectors). A neighbour that is nowhere to be had is a row without measurements.
 
     Raises
     ------
@@ -91,25 +97,45 @@ def intervene(
     points = [(what, float(factor)) for what in TARGETS for factor in sorted({*lambdas} - {1.0})]
     rows: list[dict[str, Any]] = []
     untouched: dict[str, Any] = {}
+    of_intruders: dict[float, Losses] = {}
+    counts = {what: _counts(found, what) for what in TARGETS}
     for done, (what, factor) in enumerate([("intruder", 1.0), *points]):
         if progress:
             progress(done, len(points) + 1, f"{what}, λ = {factor:g}")
+        if not counts[what]["num_matrices"]:  # as tuned, which would say that it was scaled to no effect
+            rows.append({"target": what, "lambda": factor, **counts[what]})
+            continue
         changed = {one.name: one.scaled(what, factor) for one in found}
-        measured: dict[str, Any] = {}
+        measured: dict[str, Any] = {"update_scale": _update_scale(found, changed)}
         for meter in meters:
             measured |= meter(changed)
+        if losses := measured.pop("losses", None):
+            theirs = of_intruders.setdefault(factor, losses)  # they come first
+            measured["forgetting_over_intruder"] = losses.mean - theirs.mean
+            measured["forgetting_over_intruder_standard_error"] = losses.standard_error(theirs)
         untouched = untouched or measured
         measured |= _relative(measured, untouched)
         for name in TARGETS if factor == 1.0 else (what,):  # the same point for all of them
-            rows.append({"target": name, "lambda": factor, **measured})
-    scaled = sum(one.intruder.B.shape[1] for one in found)
-    table = pd.DataFrame(rows).assign(num_matrices=len(found), num_vectors=scaled)
+            rows.append({"target": name, "lambda": factor, **measured, **counts[name]})
+    table = pd.DataFrame(rows)
     table["target"] = pd.Categorical(table["target"], TARGETS)
     table = table.sort_values(["target", "lambda"], ignore_index=True).astype({"target": str})
     provenance = {"base": str(base), "tuned": str(tuned), "which": which, "k": k, "epsilon": epsilon, "seed": seed}
     provenance |= {"task": recipe.task if recipe else None, "eval": recipe.eval if recipe else None}
     provenance |= text_provenance(base, text, objective, num_sequences, length)
     return Study("intervention", table, {**provenance, "versions": versions()})
+
+
+def _counts(found: Sequence[Target], what: str) -> dict[str, Any]:
+    if what == "shrunk":
+        return {"num_matrices": len(found), "num_vectors": math.nan}
+    numbers = [one.num_vectors(what) for one in found]
+    return {"num_matrices": sum(number > 0 for number in numbers), "num_vectors": sum(numbers)}
+
+
+def _update_scale(found: Sequence[Target], changed: dict[str, Tensor]) -> float:
+    sizes = [vector_norm(changed[one.name] - one.W0) / vector_norm(one.W - one.W0) for one in found]
+    return float(torch.stack(sizes).mean())
 
 
 _Meter = Callable[[dict[str, Tensor]], dict[str, Any]]
@@ -145,8 +171,13 @@ def _meters(
 
         def on_text(changed: dict[str, Tensor]) -> dict[str, Any]:
             put_in_reference(changed)
-            row = reference.row(reference.losses())
-            return {"forgetting": row["rise"], "forgetting_standard_error": row["rise_standard_error"]}
+            losses = reference.losses()
+            row = reference.row(losses)
+            return {
+                "forgetting": row["rise"],
+                "forgetting_standard_error": row["rise_standard_error"],
+                "losses": losses,
+            }
 
         found.append(on_text)
     return found

@@ -27,8 +27,8 @@ class Target:
     name : str
     W0, W : Tensor, shape (m, n)
     intruder, neighbour, random : LowRank, shape (m, n)
-        ``Σ s_i u_i v_iᵀ`` over the intruders; over as many non-intruders, the nearest in rank, as far as there are
-        any; over random unit vectors with the same ``s_i``.
+        ``Σ s_i u_i v_iᵀ`` over the intruders; over as many non-intruders, the nearest in rank among twice as many
+        leading vectors as are examined, as far as there are any; over random unit vectors with the same ``s_i``.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Target:
     def scaled(self, what: str, factor: float) -> Tensor:
         """``W(λ) = W0 + ΔW + (λ−1) Σ s_i u_i v_iᵀ`` for `what` of TARGETS, ``λ = factor``, shape (m, n).
 
-        ``"shrunk"`` is ``W0 + c ΔW`` with ``c`` such that ``‖c ΔW‖_F`` is that of ``ΔW(λ)`` for the intruders.
-        A matrix without a non-intruder among its leading vectors has no neighbour, and stays as it is.
+        ``"shrunk"`` is ``W0 + c ΔW`` with ``c`` such that ``‖c ΔW‖_F`` is that of ``ΔW(λ)`` for the intruders; ``c`` is
+        above 1 where they held part of ``W0``, which goes with them. A matrix without a neighbour stays as it is.
         """
         if factor == 1.0:
             return self.W
@@ -53,6 +53,11 @@ class Target:
             return shrunk
         part: LowRank | None = getattr(self, what)
         return self.W if part is None else self.W + (factor - 1) * part.dense()
+
+    def num_vectors(self, what: str) -> int:
+        """How many singular vectors (or random directions) are scaled; none where the whole update is."""
+        part: LowRank | None = None if what == "shrunk" else getattr(self, what)
+        return 0 if part is None else part.B.shape[1]
 
 
 def targets(
@@ -79,22 +84,23 @@ def targets(
     if which not in WHICH:
         raise ValueError(f"which must be one of {', '.join(WHICH)}, got {which!r}")
     opened_base, opened = open_checkpoint(base), open_checkpoint(tuned)
-    result = compare(opened_base, opened, k=k, epsilon=epsilon, device=device)
-    if not result.num_intruders:
+    # Of twice as many vectors it is known whether they are intruders: a neighbour may stand beyond the k-th.
+    result = compare(opened_base, opened, k=2 * k, epsilon=epsilon, device=device)
+    intruders = {row.name: row.intruders for row in result.matrices.itertuples(index=False)}
+    if not any(min(indices, default=k) < k for indices in intruders.values()):
         raise SpectraError(
             f"{opened.label}: no intruder dimensions at epsilon {epsilon:g} among the {k} leading vectors of each "
             "matrix, so there is nothing to scale; raise --epsilon"
         )
-    hit = result.matrices[result.matrices["num_intruders"] > 0].set_index("name")["intruders"]
     generator = torch.Generator().manual_seed(seed)
     found = []
     for one in pair(opened_base, opened, include=("",)).pairs:
-        if one.name in hit:
+        if chosen := [j for j in intruders.get(one.name, []) if j < k]:
             W0 = one.read_base(dtype=torch.float32, device=device)
             tuned_part = one.read_tuned(W0)
             W = W0 + tuned_part.dense() if isinstance(tuned_part, LowRank) else tuned_part
-            chosen = hit[one.name][:1] if which == "top" else hit[one.name]
-            found.append(_target(one.name, W0, W, chosen, set(hit[one.name]), k, generator))
+            chosen = chosen[:1] if which == "top" else chosen
+            found.append(_target(one.name, W0, W, chosen, set(intruders[one.name]), 2 * k, generator))
     return found
 
 

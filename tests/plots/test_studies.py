@@ -86,10 +86,21 @@ def test_a_sweep_is_drawn_as_means_over_seeds_with_full_tuning_last() -> None:
     assert "ε = 0.8" in by_rate.get_ylabel()
 
 
-def test_correlation_states_rho_of_all_runs_that_were_measured() -> None:
+def test_correlation_draws_every_run_and_states_rho_of_the_means_over_seeds() -> None:
     ax = plot_correlation(STUDIES["sweep"], "num_intruders_0.5")
-    assert "n = 8" in ax.get_title()
     assert sum(len(line.get_xdata()) for line in ax.lines) == 8
+    assert "n = 4" in ax.get_title()
+    elsewhere = SWEEP[:8].assign(run=list("abcdefgh"), seed=np.nan, rank=np.nan, learning_rate=np.nan)
+    assert "n = 8" in plot_correlation(Study("sweep", elsewhere, {}), "num_intruders_0.5").get_title()
+
+
+def test_continual_runs_of_several_methods_are_a_line_each() -> None:
+    table = STUDIES["continual"].table
+    both = pd.concat([table.assign(run="full"), table.assign(run="lora", accuracy=table["accuracy"] - 0.2)])
+    ax = plot_continual(Study("continual", both, {}))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["full", "lora"]
+    assert _points(ax) == [(0, 0.55), (1, 0.9), (2, 0.75)]
+    np.testing.assert_allclose(_points(ax, 1), [(0, 0.35), (1, 0.7), (2, 0.55)])
 
 
 def test_bars_lines_and_stages_hold_the_tables_numbers() -> None:

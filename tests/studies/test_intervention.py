@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,34 @@ def test_every_point_has_its_controls_and_lambda_one_is_the_tuned_model(tuned: t
         assert row["percent_accuracy_lost"] == 0.0
         assert row["percent_bought_back"] == 0.0 or np.isnan(row["percent_bought_back"])
     assert table.loc[("intruder", 0.0), "forgetting"] != table.loc[("random", 0.0), "forgetting"]
+
+
+def test_a_control_is_held_against_the_intruders_on_the_same_sequences(tuned: tuple[str, Path], text: Path) -> None:
+    base, run = tuned
+    table = intervene(base, run, [0.5], text=text, **FAST).table.set_index(["target", "lambda"])
+    forgetting, over = table["forgetting"], table["forgetting_over_intruder"]
+    errors = table["forgetting_over_intruder_standard_error"]
+    assert (over["intruder"] == 0).all()
+    assert (errors["intruder"] == 0).all()
+    for what in TARGETS[1:]:
+        assert over[what, 0.5] == pytest.approx(forgetting[what, 0.5] - forgetting["intruder", 0.5], abs=1e-12)
+        assert errors[what, 0.5] > 0
+    assert (table["update_scale"].xs(1.0, level="lambda") == 1).all()
+    assert table["update_scale"]["shrunk", 0.5] == pytest.approx(table["update_scale"]["intruder", 0.5], rel=1e-4)
+    assert np.isnan(table["num_vectors"]["shrunk", 0.5])
+
+
+def test_a_neighbour_that_is_not_there_is_not_said_to_be_scaled(
+    tuned: tuple[str, Path], text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, run = tuned
+    found = [dataclasses.replace(one, neighbour=None) for one in targets(base, run, k=4, epsilon=0.9)]
+    monkeypatch.setattr("spectra.studies.intervention.targets", lambda *_, **__: found)
+    table = intervene(base, run, [0.5], text=text, **FAST).table.set_index(["target", "lambda"])
+    row = table.loc[("neighbour", 0.5)]
+    assert (row["num_matrices"], row["num_vectors"]) == (0, 0)
+    assert np.isnan(row["forgetting"])
+    assert not np.isnan(table.loc[("random", 0.5), "forgetting"])
 
 
 def test_lambda_one_changes_no_logit(tuned: tuple[str, Path]) -> None:

@@ -75,6 +75,27 @@ def test_the_controls_are_what_they_say(rng: np.random.Generator) -> None:
     assert torch.nn.functional.cosine_similarity(shrunk.flatten(), (W - W0).flatten(), dim=0) > 0.9999
 
 
+def test_where_an_intruder_held_part_of_the_base_the_update_grows_and_so_does_its_control(
+    rng: np.random.Generator,
+) -> None:
+    U, V = (torch.from_numpy(orthogonal(rng, 24)).float() for _ in range(2))
+    W0 = (U * torch.linspace(5, 1, 24)) @ V.mT
+    W = W0 + torch.outer((U[:, 0] + U[:, 1] + U[:, 2]), V[:, 0])  # its first vector leans on three of the base's
+    (target,) = targets({"q.weight": W0}, {"q.weight": W}, epsilon=0.98)
+    sizes = {what: torch.linalg.vector_norm(target.scaled(what, 0.0) - W0) for what in ("intruder", "shrunk")}
+    assert float(sizes["shrunk"]) == pytest.approx(float(sizes["intruder"]), rel=1e-4)
+    assert sizes["shrunk"] > torch.linalg.vector_norm(W - W0)
+
+
+def test_neighbours_may_stand_beyond_the_vectors_that_are_examined(rng: np.random.Generator) -> None:
+    W0, W = _planted(rng, spikes=3)  # the three leading vectors are the intruders
+    (target,) = targets({"q.weight": W0}, {"q.weight": W}, k=3, which="all")
+    assert target.num_vectors("intruder") == target.num_vectors("neighbour") == target.num_vectors("random") == 3
+    found = svd(W)
+    expected = (found.U[:, 3:6] * found.s[3:6]) @ found.Vh[3:6]
+    torch.testing.assert_close(target.neighbour.dense(), expected, atol=1e-3, rtol=1e-3)
+
+
 def test_mistakes(rng: np.random.Generator) -> None:
     W0, W = _planted(rng)
     with pytest.raises(ValueError, match="which must be one of"):
