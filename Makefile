@@ -23,15 +23,17 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
 
 # The two models side by side, a thread each: the tables do not depend on the number of cores. Runs are kept in
-# studies-runs/, tables in analyses/results/; STUDIES=--quick is a few steps a run.
+# studies-runs/, tables in analyses/results/. STUDIES=--quick is a few steps a run; STUDIES="--base DIR --task FILE --text
+# FILE" is a model of your own instead; both keep their tables beside the runs.
+STUDIED = $(if $(findstring --base,$(STUDIES)),own,encoder decoder)
 studies: $(INSTALLED)
-	$(MAKE) -j2 studies-encoder studies-decoder
-	$(BIN)/python analyses/summary.py
+	$(MAKE) -j2 $(STUDIED:%=studies-%)
+	$(if $(findstring --base,$(STUDIES))$(findstring --quick,$(STUDIES)),,$(BIN)/python analyses/summary.py)
 
 studies-%: $(INSTALLED)
 	for study in rank_sweep similarity epsilon_and_k learning_rate alpha dataset_size frozen_a variants effective_rank \
 	  dynamics correlation intervention continual; do \
-	  OMP_NUM_THREADS=1 $(BIN)/python analyses/$$study.py --only $* $(STUDIES) || exit 1; done
+	  OMP_NUM_THREADS=1 $(BIN)/python analyses/$$study.py $(if $(filter own,$*),,--only $*) $(STUDIES) || exit 1; done
 
 figures: $(INSTALLED)
 	for script in figures/*.py; do $(BIN)/python $$script || exit 1; done

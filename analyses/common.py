@@ -56,6 +56,7 @@ class Setting:
     runs: Path
     data: Path
     quick: bool
+    own: bool = False  # the user's, not one of the two
 
     @property
     def seeds(self) -> list[int]:
@@ -96,7 +97,7 @@ class Setting:
 
     def results(self) -> Path:
         """Where tables go: those of the two bases into the tree, others beside the runs."""
-        folder = RESULTS if self.name in GRIDS and not self.quick else self.runs
+        folder = self.runs if self.own or self.quick else RESULTS
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -137,6 +138,8 @@ def settings(doc: str | None) -> list[Setting]:
     parser.add_argument("--text", help="for --base: the text to measure forgetting on")
     parser.add_argument("--objective", default="auto", help="for --base: the loss on that text")
     given = parser.parse_args()
+    if given.base and given.only:
+        parser.error("--only chooses one of the study's own two bases, and --base is another")
     runs = given.runs / "quick" if given.quick else given.runs
     runs.mkdir(parents=True, exist_ok=True)
     text = given.data / "text" / "encyclopedia.txt"
@@ -153,7 +156,7 @@ def settings(doc: str | None) -> list[Setting]:
         kind = "decoder" if is_causal(config.get("architectures") or []) else "encoder"
         fields |= {"base": str(given.base), "task": given.task or fields["task"], "max_length": 64}
         options |= {"text": given.text or str(text), "objective": given.objective}
-        found = [Setting(given.base.resolve().name, kind, fields, options, runs, given.data, given.quick)]
+        found = [Setting(given.base.resolve().name, kind, fields, options, runs, given.data, given.quick, own=True)]
     decoder = given.data / "models" / "stories15M"
     if decoder.is_dir() and not given.base:
         tasks = given.data / "tasks"

@@ -84,6 +84,11 @@ def command(
             if len(arguments) > 1:
                 raise click.UsageError("one CONFIG at a time; for checkpoints trained elsewhere add --existing")
             known, own = spectra.load_grid(arguments[0]) if arguments else ({}, {})
+            inside = {name for variant in known.get("variants") or [] if isinstance(variant, dict) for name in variant}
+            if clash := sorted(inside & set(chosen)):
+                raise click.UsageError(
+                    f"the variants of {arguments[0]} set {', '.join(clash)} themselves; change them there"
+                )
             study = spectra.sweep({**known, **chosen}, output, progress=report, **{**own, **options})
     click.echo(study_text(study), nl=False)
     failed = study.table[study.table["status"] == "failed"]

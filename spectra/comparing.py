@@ -164,6 +164,13 @@ def compare(
     return results if many else results[0]
 
 
+def differs(base: Any, tuned: Any) -> bool:
+    """Whether anything that `compare` looks at is not the same in both, known at the first matrix that is not."""
+    options = Measuring(1, (0.5,), "left", "auto", "exact", torch.float32, "cpu")
+    found = none_measurable(pair(open_checkpoint(base), open_checkpoint(tuned), include=(), exclude=()), options)
+    return not found or any(entry.problem for entry in found)
+
+
 def _with_unique_modules(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Where a model has several stacks (encoder and decoder), a module's label says which one it is in."""
     stacks = {locate(row["name"])[0] for row in rows if row["layer"] is not None}

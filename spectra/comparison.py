@@ -122,6 +122,19 @@ class Comparison:
         )
         return least, most
 
+    def at_chance_bounds(self) -> tuple[int, int]:
+        """The least and the greatest number of vectors that are no nearer to the base than chance explains.
+
+        Those whose best cosine is below the 99% point of a random direction's. The certified method stops at bounds
+        below `epsilon`, which seldom decides it; the exact one always does.
+        """
+        limits = self.matrices["null_cosine_q99"]
+        least, most = (
+            sum(sum(c < limit for c in cosines) for cosines, limit in zip(self.matrices[column], limits, strict=True))
+            for column in ("max_cosine_upper", "max_cosine_lower")
+        )
+        return least, most
+
     def matrix(self, name: str) -> pd.Series:
         """The row of one matrix, by its name or by any part that only it has.
 

@@ -51,6 +51,18 @@ def test_a_figure_is_a_short_script_and_its_svg(script: Path) -> None:
     assert script.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_a_base_of_ones_own_is_not_one_of_the_two(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "analyses/variants.py", "--base", str(tmp_path), "--only", "encoder", "--runs", str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--only chooses one of the study's own two bases" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_study_runs_in_its_quick_setting_and_leaves_the_saved_results_alone(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in RESULTS.iterdir()}

@@ -98,3 +98,16 @@ def test_results_from_before_there_were_bounds_are_exact(result: Comparison, tmp
         del row["max_cosine_lower"], row["max_cosine_upper"]
     (tmp_path / "r.json").write_text(json.dumps(document))
     assert Comparison.read(tmp_path / "r.json").count(0.7) == result.count(0.7)
+
+
+def test_how_many_are_at_chance_is_known_as_far_as_the_bounds_go(certified: Comparison) -> None:
+    base = pico_state(layers=1, width=140)
+    tuned = tuned_state(base, scale=0.6, rank=2)
+    exact = compare(base, tuned, k=4, epsilon=[0.5, 0.8], method="exact")
+    limits = exact.matrices.set_index("name")["null_cosine_q99"]
+    cosines = {n.removesuffix(".weight"): paper_max_cosines(base[n], tuned[n], 4) for n in base if "proj" in n}
+    true = sum(int((found < limits[name]).sum()) for name, found in cosines.items())
+    assert exact.at_chance_bounds() == (true, true)
+    assert true > 0
+    least, most = certified.at_chance_bounds()
+    assert least < true <= most  # the lower number alone would be wrong

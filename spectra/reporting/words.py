@@ -22,9 +22,8 @@ def verdict(result: Comparison) -> list[str]:
             f"Most are in {by_module.index[0]} ({by_module.iloc[0]} over all layers); the matrix with most is "
             f"{worst['name']} ({worst['num_intruders']} of its {len(worst['max_cosine'])} leading vectors)."
         )
-        chance = sum(
-            sum(upper < row.null_cosine_q99 for upper in row.max_cosine_upper) for row in table.itertuples(index=False)
-        )
+        least, most = result.at_chance_bounds()
+        chance = f"{least}" if least == most else f"Between {least} and {most} (method exact tells)"
         sentences.append(
             f"{chance} of the vectors are no nearer to the base than chance explains (a random direction's best cosine "
             f"is below {table['null_cosine_q99'].max():.2f} with probability 99%)."

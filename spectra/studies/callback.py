@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..update import Update
 from ..weights import Checkpoint, Pair, pair
 from ..weights.live import from_module, from_state_dict
 
+_LOGGED = ("spectra/num_intruders", "spectra/intruder_energy_share", "spectra/spike_ratio")
 _OFTEN = 10**9  # as many tuned matrices as one base may have: its decomposition always pays
 
 
@@ -22,7 +24,7 @@ class SpectraCallback(TrainerCallback):
     """Logs through the Trainer's own logging, so to TensorBoard, Weights & Biases, … and `state.log_history`.
 
     ``spectra/num_intruders``; ``spectra/intruder_energy_share``, ``Σ s_j² / Σ ‖W‖_F²`` over the intruders and all
-    matrices; ``spectra/spike_ratio``, the largest ``σ1(ΔW) / σ1(W0)``.
+    matrices; ``spectra/spike_ratio``, the largest ``σ1(ΔW) / σ1(W0)``. All NaN once a weight is not finite.
 
     Parameters
     ----------
@@ -67,6 +69,8 @@ class SpectraCallback(TrainerCallback):
         for one in self._pairs():
             W0 = one.read_base(dtype=torch.float32, device=str(self.trainer.args.device))
             update = Update(W0, one.read_tuned(W0))
+            if not math.isfinite(update.norm):  # diverged; a log is no place to end a training
+                return dict.fromkeys(_LOGGED, math.nan)
             whole += update.norm**2
             near = update.directions()
             if not float(near.s[0]):
@@ -77,12 +81,9 @@ class SpectraCallback(TrainerCallback):
             chosen = found.intruders(self.epsilon)
             intruders += len(chosen)
             energy += float((found.singular_values[chosen].double() ** 2).sum())
-            spike = max(spike, update.spectral_norm() / float(found.base_singular_values[0]))
-        return {
-            "spectra/num_intruders": intruders,
-            "spectra/intruder_energy_share": energy / whole if whole else 0.0,
-            "spectra/spike_ratio": spike,
-        }
+            if largest := float(found.base_singular_values[0]):  # none for a layer that begins at zero
+                spike = max(spike, update.spectral_norm() / largest)
+        return dict(zip(_LOGGED, (intruders, energy / whole if whole else 0.0, spike), strict=True))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step = state.global_step

@@ -22,11 +22,9 @@ FIELDS = (
 def comparison_columns(result: Comparison) -> dict[str, Any]:
     """What one comparison says, as columns of a run."""
     table = result.matrices
-    at_chance = [
-        sum(upper < row.null_cosine_q99 for upper in row.max_cosine_upper) for row in table.itertuples(index=False)
-    ]
+    least, most = result.at_chance_bounds()
     found: dict[str, Any] = {f"num_intruders_{epsilon:g}": result.count(epsilon) for epsilon in result.epsilons}
-    found |= {"num_at_chance": sum(at_chance), "num_vectors": sum(map(len, table["max_cosine"]))}
+    found |= {"num_at_chance": least if least == most else math.nan, "num_vectors": sum(map(len, table["max_cosine"]))}
     for column in ("effective_rank", "stable_rank", "relative_delta", "spike_ratio", "intruder_energy_share"):
         found[column] = float(table[column].mean())
     return found

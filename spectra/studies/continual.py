@@ -19,7 +19,7 @@ from ..files import make_folder, whole_file
 from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
-from ..trainer.tasks import load_task
+from ..trainer.tasks import data_fingerprints, load_task
 from ..weights import graft, open_checkpoint
 from .forgetting import Reference, text_provenance
 from .probing import probe_accuracy
@@ -90,9 +90,9 @@ def continual(
         raise RecipeError(f"two tasks are called alike ({', '.join(names)}); give them files of different names")
     for plan in plans:  # not found out after hours
         load_task(plan)
-    options = {"k": k, "epsilon": epsilon, "text": str(text) if text else None, "length": length}
-    options |= {"objective": objective, "num_sequences": num_sequences}
     original = model_directory(recipe.base)
+    of_text = text_provenance(original, text, objective, num_sequences, length)
+    options = {"k": k, "epsilon": epsilon, **of_text}
     reference: Reference | None = None
     rows: list[dict[str, Any]] = []
     before = original
@@ -100,7 +100,9 @@ def continual(
         plan = plans[stage - 1]
         label = names[stage - 1] if stage else "untouched base"
         folder = path / (f"stage-{stage}-{names[stage - 1]}" if stage else "stage-0")
-        wanted = {"options": options, "recipes": [one.to_dict() for one in (plans[:stage] if stage else plans)]}
+        so_far = plans[:stage] if stage else plans
+        wanted = {"options": options, "recipes": [one.to_dict() for one in so_far]}
+        wanted["data"] = [data_fingerprints(one) for one in so_far]  # an edited file is another one
         kept = folder / "measured.json"
         known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         if known.get("wanted") == wanted:
@@ -128,7 +130,7 @@ def continual(
             row = reference.measure(open_checkpoint(now))
             measured |= {"forgetting": row["rise"], "forgetting_standard_error": row["rise_standard_error"]}
         fresh = []
-        for task, one in zip(names, plans[:stage] if stage else plans, strict=False):
+        for task, one in zip(names, so_far, strict=False):
             report(4, 5, f"a new head for {task}")
             accuracy, count = probe_accuracy(now, one, device=device)
             error = math.sqrt(accuracy * (1 - accuracy) / count)
@@ -140,7 +142,7 @@ def continual(
         rows += fresh
         before = now
     provenance = {"base": recipe.base, "tasks": names, "recipe": recipe.to_dict(), "k": k, "epsilon": epsilon}
-    provenance |= text_provenance(original, text, objective, num_sequences, length) | {"versions": versions()}
+    provenance |= of_text | {"versions": versions()}
     return Study("continual", pd.DataFrame(rows), provenance)
 
 

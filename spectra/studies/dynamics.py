@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from ..comparing import compare
+from ..comparing import compare, differs
 from ..errors import RecipeError
 from ..trainer import Run
 from .study import Study, versions
@@ -49,9 +50,17 @@ def dynamics(
         raise RecipeError(f"{run.path}: kept no checkpoints; train it with --checkpoints")
     epsilons = epsilon_list(epsilon)
     widest = max(epsilons)
-    results = compare(run.recipe.base, run.checkpoints, k=k, epsilon=epsilons, device=device, progress=progress)
+    base = run.recipe.base
+    moved = [path for path in run.checkpoints if differs(base, path)]  # the first step of a warm-up changes nothing
+    options: dict[str, Any] = {"k": k, "epsilon": epsilons, "device": device}
+    results = dict(zip(moved, compare(base, moved, progress=progress, **options) if moved else [], strict=True))
     rows = []
-    for entry, result in zip(run.metrics["checkpoints"], results, strict=True):
+    for entry, path in zip(run.metrics["checkpoints"], run.checkpoints, strict=True):
+        if path not in results:
+            unmoved = {**{f"num_intruders_{one:g}": 0 for one in epsilons}, "best_rank": math.nan}
+            rows.append({**entry, **unmoved, "mean_singular_value": math.nan, "spike_ratio": 0.0})
+            continue
+        result = results[path]
         vectors = result.vectors
         new = vectors[vectors["max_cosine_upper"] < widest]
         rows.append(

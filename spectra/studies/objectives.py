@@ -158,11 +158,12 @@ def sampled(model: Any, tokenizer: Any, length: int, most: int, batch_size: int)
     start = next((token for token in known if token is not None), None)
     if start is None:
         raise CheckpointError("self: the base has no token to begin its own text with; name a text file")
-    # Nothing of the model's own: a penalty or a forbidden token would be another distribution. Without an end-of-text
-    # token to stop at, one that is drawn is a token like any other.
+    # Nothing of the model's own, from which `generate` fills in what is not set: a temperature, a penalty or a
+    # forbidden token would be another distribution. Without an end-of-text token to stop at, one that is drawn is like
+    # any other.
     settings = {"do_sample": True, "top_k": 0, "max_new_tokens": length - 1, "pad_token_id": start}
     plain = GenerationConfig(**settings)  # type: ignore[no-untyped-call]  # untyped in transformers
-    model.generation_config.eos_token_id = None
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     found: list[list[int]] = []
     while len(found) < most:
         ids = torch.full((min(batch_size, most - len(found)), 1), start, device=_device(model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ..trainer.loading import (
     own_random_state,
     quiet_libraries,
 )
-from ..trainer.tasks import load_task
+from ..trainer.tasks import Task, load_task
 from ..weights import Adapter, Checkpoint, graft
 from ..weights.names import HEAD
 
@@ -43,7 +44,8 @@ class TaskModel:
     """
 
     def __init__(self, base: str | Path, recipe: Recipe, tuned: Checkpoint | Adapter, *, device: str = "cpu") -> None:
-        self._recipe, self._task = recipe, load_task(recipe)
+        self._recipe = recipe
+        self._task = _as_the_head_counts(load_task(recipe), tuned)
         directory = model_directory(base)
         with quiet_libraries(), own_random_state(0):
             self._tokenizer = load_tokenizer(directory)
@@ -65,6 +67,19 @@ class TaskModel:
         if "accuracy" in found:
             found["accuracy_standard_error"] = math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / count)
         return found | {"num_eval": count}
+
+
+def _as_the_head_counts(task: Task, tuned: Checkpoint | Adapter) -> Task:
+    """The task with its labels in the order of the classes that a checkpoint trained elsewhere names."""
+    named = tuned.config.get("label2id") if isinstance(tuned, Checkpoint) else None
+    if not named or not all(isinstance(label, str) for label in task.labels) or "LABEL_0" in named:
+        return task  # numbers are their own place; without names, the usual order is the sorted one
+    if set(named) != set(task.labels):
+        raise CheckpointError(
+            f"{tuned.label}: its head tells {', '.join(named)} apart, the task {', '.join(task.labels)}; "
+            "give the task the head's labels, or their numbers"
+        )
+    return dataclasses.replace(task, labels=tuple(sorted(named, key=named.__getitem__)))
 
 
 def probe_accuracy(directory: str | Path, recipe: Recipe, *, device: str = "cpu") -> tuple[float, int]:

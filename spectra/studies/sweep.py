@@ -19,6 +19,8 @@ from ..errors import RecipeError, SpectraError
 from ..files import make_folder, whole_file
 from ..intruders import check_options
 from ..trainer import Recipe, Run, train
+from ..trainer.run import changed_data
+from ..trainer.tasks import data_fingerprints
 from ..weights import open_checkpoint
 from .columns import comparison_columns, existing_columns, recipe_columns, training_columns, vector_columns
 from .forgetting import Reference, text_provenance
@@ -45,8 +47,8 @@ def sweep(
 ) -> Study:
     """Train every recipe of a grid on one base, and measure intruders, accuracy and forgetting of each.
 
-    What is finished in `path` is neither trained nor measured again; a run that was cut off starts anew. A run that
-    fails is recorded with its reason, and tried again the next time.
+    What is finished in `path` is neither trained nor measured again, unless its task or the text has changed since; a
+    run that was cut off starts anew. A run that fails is recorded with its reason, and tried again the next time.
 
     Parameters
     ----------
@@ -67,8 +69,8 @@ def sweep(
     Study
         A row a run: the recipe's fields, ``status`` and ``reason``, ``accuracy`` with its binomial standard error (or
         ``perplexity``), the counts, ``num_at_chance`` (vectors whose best cosine is below the 99% point of a random
-        direction's), means of rank and size of the update over the matrices, ``forgetting`` with its standard error,
-        seconds of training.
+        direction's; NaN where the bounds of the certified method do not decide it), means of rank and size of the
+        update over the matrices, ``forgetting`` with its standard error, seconds of training.
 
     Raises
     ------
@@ -84,8 +86,11 @@ def sweep(
     base = next(iter(grid.values())).base
     comparing: dict[str, Any] = {"k": k, "epsilon": epsilon_list(epsilon), "method": method_of_comparison}
     on_text: dict[str, Any] = {"objective": objective, "num_sequences": num_sequences, "length": length}
-    options = {**comparing, "text": str(text) if text else None, **on_text}
-    known = {name: _known(path, name, options) for name in grid}
+    of_text = text_provenance(base, text, **on_text)
+    options = {**comparing, **on_text, "text": of_text["text"]}
+    # By content: a file that was edited since is another one.
+    asked = {name: {**options, "data": data_fingerprints(recipe)} for name, recipe in grid.items()}
+    known = {name: _known(path, name, asked[name]) for name in grid}
     reference = None
     if text is not None and None in known.values():
         if progress:
@@ -120,11 +125,11 @@ def sweep(
                 continue
             finally:
                 timer.done += 1
-            _remember(path, name, options, *found)
+            _remember(path, name, asked[name], *found)
         rows.append({"run": name, "status": "done", "reason": "", **recipe_columns(recipe), **found[0]})
         frames.append(found[1].assign(run=name))
     provenance = {"base": base, "tasks": sorted({recipe.task for recipe in grid.values()}), **comparing}
-    provenance |= text_provenance(base, text, **on_text)
+    provenance |= of_text
     if not frames:
         for folder in ("runs", "measured"):
             with suppress(OSError):  # what failed in training may have left something to look into
@@ -222,9 +227,11 @@ def _remember(path: Path, name: str, options: dict[str, Any], row: dict[str, Any
 
 def _trained(recipe: Recipe, path: Path, progress: Progress) -> Run:
     try:
-        Run.open(path)
+        usable = not changed_data(recipe, Run.open(path).metrics.get("data"))
     except RecipeError:
-        shutil.rmtree(path, ignore_errors=True)  # cut off: from the start, so that it is the run it would have been
+        usable = False
+    if not usable:  # cut off, or on other data: from the start, so that it is the run it would have been
+        shutil.rmtree(path, ignore_errors=True)
     return train(recipe, path, progress=progress)
 
 

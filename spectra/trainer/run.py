@@ -11,8 +11,9 @@ from typing import Any
 from ..errors import RecipeError
 from ..files import whole_file
 from .recipe import Recipe
+from .tasks import data_fingerprints
 
-RECIPE, METRICS, LOG = "recipe.yaml", "metrics.json", "log.jsonl"
+RECIPE, METRICS, LOG, DATA = "recipe.yaml", "metrics.json", "log.jsonl", "data.json"
 PARTIAL, KEPT = "partial", "checkpoints"
 
 
@@ -28,7 +29,8 @@ class Run:
     metrics : dict
         ``accuracy`` (classification) or ``perplexity``, ``loss`` (nats a token or an example), ``train_loss``,
         ``steps``, ``seconds``, ``num_trainable`` parameters, ``num_train`` and ``num_eval`` rows, ``versions``;
-        ``checkpoints``, the step, accuracy and loss of each that was kept along the way.
+        ``data``, the SHA-256 of the task's files; ``checkpoints``, the step, accuracy and loss of each that was kept
+        along the way.
     """
 
     path: Path
@@ -71,7 +73,7 @@ def find_finished(path: Path, recipe: Recipe) -> Run | None:
     Raises
     ------
     RecipeError
-        If the directory holds something else, or a run of another recipe.
+        If the directory holds something else, or a run of another recipe or on data that has changed since.
     """
     if path.exists() and not path.is_dir():
         raise RecipeError(f"{path}: a file is in the place of the run directory; choose another")
@@ -82,11 +84,22 @@ def find_finished(path: Path, recipe: Recipe) -> Run | None:
             raise RecipeError(
                 f"{path}: holds a run with another {', '.join(changed)}; choose another directory or remove it"
             )
-        if (path / METRICS).is_file():
-            return Run.open(path)
+        done = Run.open(path) if (path / METRICS).is_file() else None
+        begun = path / PARTIAL / DATA
+        data = done.metrics.get("data") if done else json.loads(begun.read_text()) if begun.is_file() else None
+        if edited := changed_data(recipe, data):
+            raise RecipeError(f"{path}: {edited} has changed since this run; choose another directory or remove it")
+        return done
     elif path.is_dir() and any(path.iterdir()):
         raise RecipeError(f"{path}: not empty and not a run; choose another directory")
     return None
+
+
+def changed_data(recipe: Recipe, data: dict[str, str | None] | None) -> str:
+    """The file of a recipe's task that is not what it was when a run noted `data`; empty if there is none."""
+    now = data_fingerprints(recipe)
+    different = (name for name, digest in (data or {}).items() if digest and now[name] and now[name] != digest)
+    return next((str(getattr(recipe, name)) for name in different), "")
 
 
 def begin(path: Path, recipe: Recipe) -> Path:
@@ -96,6 +109,7 @@ def begin(path: Path, recipe: Recipe) -> Path:
     except OSError as error:
         raise RecipeError(f"{path}: cannot be made ({error.strerror}); choose another directory") from error
     recipe.save(path / RECIPE)
+    (path / PARTIAL / DATA).write_text(json.dumps(data_fingerprints(recipe)), encoding="utf-8")
     return path / PARTIAL
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RecipeError
+from ..files import fingerprint
 from .recipe import Recipe
 
 _HELD_OUT = 0.1
@@ -86,10 +87,23 @@ def load_task(recipe: Recipe) -> Task:
         )
     labels: tuple[Any, ...] = ()
     if label_field:
+        if empty := sum(int(rows[label_field].isna().sum()) for rows in (train, evaluation)):
+            raise RecipeError(
+                f"{recipe.task}: {empty} rows have nothing in {label_field!r}; fill them in or leave them out"
+            )
         labels = tuple(sorted(set(train[label_field].tolist())))
         if unseen := set(evaluation[label_field].tolist()) - set(labels):
             raise RecipeError(f"{recipe.eval or recipe.task}: label {unseen.pop()!r} is measured but never trained on")
     return Task(train, evaluation, tuple(fields), label_field, labels)
+
+
+def data_fingerprints(recipe: Recipe) -> dict[str, str | None]:
+    """SHA-256 of the files of a recipe's task; None of what is no file."""
+    found: dict[str, str | None] = {}
+    for name in ("task", "eval"):
+        path = Path(getattr(recipe, name) or "").expanduser()
+        found[name] = fingerprint(path)["sha256"] if path.is_file() else None
+    return found
 
 
 def load_text(source: str) -> list[str]:

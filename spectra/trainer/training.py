@@ -24,7 +24,7 @@ from .loading import (
 from .methods import prepare
 from .recipe import Recipe
 from .run import KEPT, METRICS, Run, abandon, begin, find_finished, finish
-from .tasks import Task, load_task
+from .tasks import Task, data_fingerprints, load_task
 
 Progress = Callable[[int, int, str], None]
 
@@ -126,6 +126,7 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
         "num_trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "num_train": len(task.train),
         "num_eval": len(task.eval),
+        "data": data_fingerprints(recipe),
         "seconds": round(seconds, 2),
         "resumed": resume,
         "versions": {"transformers": transformers.__version__, "peft": peft.__version__, "torch": torch.__version__},

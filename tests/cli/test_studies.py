@@ -50,6 +50,14 @@ def test_sweep_from_a_file_and_from_options_share_their_runs(
     assert Study.read("swept/runs.parquet").table["seconds"].tolist() == before["seconds"].tolist()  # not again
 
 
+def test_an_option_that_the_variants_set_themselves_is_refused(spectra: Spectra, pico: dict[str, Path]) -> None:
+    fields = {"base": str(pico["mlm"]), "task": str(pico["labelled"]), "variants": [{"method": "lora", "rank": [1]}]}
+    Path("v.yaml").write_text(json.dumps(fields))
+    result = spectra("sweep", "v.yaml", "--rank", 4, "--method", "full", "-o", "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the variants of v.yaml set method, rank themselves" in " ".join(result.stderr.split())
+
+
 def test_sweep_of_existing_checkpoints(spectra: Spectra, pico: dict[str, Path], swept: str) -> None:
     runs = sorted(Path("swept/runs").iterdir())
     result = spectra("sweep", "--existing", pico["mlm"], *runs, "-e", 0.9, "-o", "compared")

@@ -66,6 +66,11 @@ def test_the_verdict_in_words(result: Comparison) -> None:
     words = verdict(result)
     assert words[0].startswith(f"{result.num_intruders} intruder dimensions")
     assert any(f"{result.count(0.8)} at ε = 0.8" in sentence for sentence in words)
+    assert f"{result.at_chance_bounds()[0]} of the vectors are no nearer" in " ".join(words)
+    base = pico_state(layers=1, width=140)
+    bounded = compare(base, tuned_state(base, scale=0.6, rank=2), k=4, method="certified")
+    least, most = bounded.at_chance_bounds()
+    assert f"Between {least} and {most} (method exact tells) of the vectors" in " ".join(verdict(bounded))
     gentle = compare(pico_state(), tuned_state(pico_state(), scale=1e-3))
     assert "still matches a pretrained one" in verdict(gentle)[0]
 

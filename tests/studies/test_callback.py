@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,27 @@ def test_training_goes_as_without_it(tmp_path: Path) -> None:
         trainer.train()
     a, b = (model.state_dict() for model in models)
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_logged_as_such(value: float, tmp_path: Path) -> None:
+    model = pico_model("llama")
+    callback = SpectraCallback(_trainer(model, tmp_path))
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] = value
+    assert all(math.isnan(number) for number in callback.measure().values())
+
+
+def test_a_layer_that_begins_at_zero_has_no_spike_ratio(tmp_path: Path) -> None:
+    model = pico_model("llama")
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight.zero_()
+    callback = SpectraCallback(_trainer(model, tmp_path))
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.mlp.up_proj.weight += torch.randn_like(layer.mlp.up_proj.weight)
+    found = callback.measure()
+    assert 0 < found["spectra/spike_ratio"] < math.inf
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from transformers import AutoModelForMaskedLM
 
-from spectra import Recipe, RecipeError, compare, continual, open_checkpoint, transfer
+from spectra import Recipe, RecipeError, SpectraError, compare, continual, open_checkpoint, transfer
 from spectra.studies import continual as module
 from spectra.weights import graft
 from tests.conftest import WORDS
@@ -75,6 +75,22 @@ def test_stages_that_are_finished_are_not_done_again(
     assert trained == tasks[2:]
     both = longer[longer["stage"].between(1, 2)].reset_index(drop=True)
     pd.testing.assert_frame_equal(both, first[first["stage"] > 0].reset_index(drop=True))
+
+
+def test_an_edited_text_is_measured_again_and_an_edited_task_refused(
+    recipe: Recipe, tasks: list[str], text: Path, tmp_path: Path
+) -> None:
+    def found() -> pd.DataFrame:
+        return continual(recipe, tasks[:2], tmp_path / "c", text=text, num_sequences=4, length=12).table
+
+    first = found()
+    text.write_text("\n\n".join(text.read_text().split("\n\n")[::-1]))
+    second = found()
+    assert (second["forgetting"] != first["forgetting"])[second["stage"] > 0].all()
+    pd.testing.assert_series_equal(second["accuracy"], first["accuracy"])
+    Path(tasks[1]).write_text(Path(tasks[1]).read_text().splitlines()[0])
+    with pytest.raises(SpectraError, match=r"task1"):
+        found()
 
 
 def test_measures_of_transfer_on_a_matrix_worked_by_hand() -> None:

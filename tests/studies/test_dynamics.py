@@ -29,3 +29,15 @@ def test_a_run_without_checkpoints_has_none(pico: dict[str, Path], tmp_path: Pat
     recipe = Recipe(base=str(pico["bert"]), task=str(pico["labelled"]), max_steps=1, batch_size=4, max_length=16)
     with pytest.raises(RecipeError, match="kept no checkpoints"):
         dynamics(train(recipe, tmp_path / "run"))
+
+
+def test_a_checkpoint_that_has_not_moved_yet_has_none(pico: dict[str, Path], tmp_path: Path) -> None:
+    recipe = Recipe(
+        base=str(pico["bert"]), task=str(pico["labelled"]), method="full", max_steps=10, batch_size=4, max_length=16,
+        learning_rate=0.1, checkpoints=10, warmup_ratio=0.5,
+    )  # fmt: skip
+    table = dynamics(train(recipe, tmp_path / "run"), k=4, epsilon=0.9).table
+    assert table["step"].tolist() == list(range(1, 11))
+    assert table["spike_ratio"].iloc[0] == table["num_intruders_0.9"].iloc[0] == 0  # at a rate of zero
+    assert (table["spike_ratio"].iloc[1:] > 0).all()
+    assert table["accuracy"].notna().all()

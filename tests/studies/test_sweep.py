@@ -64,6 +64,28 @@ def test_other_options_measure_again_and_train_nothing(
     assert sweep(grid, tmp_path / "s", **FAST | {"k": 2}).table["num_vectors"].max() < 3 * 14
 
 
+def test_an_edited_text_is_measured_again_and_an_edited_task_trained_again(
+    grid: dict[str, Any], text: Path, tmp_path: Path
+) -> None:
+    task = tmp_path / "task.jsonl"
+    task.write_bytes(Path(grid["task"]).read_bytes())
+    grid |= {"task": str(task), "variants": [{"method": "lora", "rank": 1}]}
+
+    def found(folder: str) -> pd.Series:
+        return sweep(grid, tmp_path / folder, text=text, **FAST).table.iloc[0].drop("seconds")
+
+    first = found("s")
+    text.write_text("\n\n".join(text.read_text().split("\n\n")[::-1]))
+    second = found("s")
+    assert second["forgetting"] != first["forgetting"]
+    assert second["accuracy"] == first["accuracy"]
+    lines = [json.loads(line) for line in task.read_text().splitlines()]
+    task.write_text("\n".join(json.dumps(line | {"label": 1 - line["label"]}) for line in lines))
+    third = found("s")
+    assert third["forgetting"] != second["forgetting"]
+    pd.testing.assert_series_equal(third, found("fresh"))
+
+
 def test_a_failed_run_is_recorded_and_the_rest_goes_on(grid: dict[str, Any], tmp_path: Path) -> None:
     grid["variants"].append({"method": "full", "learning_rate": 1e30})
     study = sweep(grid, tmp_path / "s", **FAST)

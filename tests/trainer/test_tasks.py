@@ -134,3 +134,10 @@ def test_what_save_to_disk_wrote_is_a_data_set(tmp_path: Path, splits: tuple[str
             load_task(recipe)
         other = _write(tmp_path / "t.csv", ROWS)  # but there is something to measure on
         assert len(load_task(recipe.replace(task=other, eval=recipe.task)).eval) == 8
+
+
+@pytest.mark.parametrize("labels", [["a", "b", None], [0, 1, None]])
+def test_rows_without_a_label_are_refused(tmp_path: Path, labels: list[Any]) -> None:
+    path = _write(tmp_path / "t.jsonl", ROWS.assign(label=[labels[i % 3] for i in range(len(ROWS))]))
+    with pytest.raises(RecipeError, match=rf"{len(ROWS) // 3} rows have nothing in 'label'"):
+        load_task(Recipe(base="b", task=path))

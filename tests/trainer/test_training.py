@@ -152,6 +152,26 @@ def test_a_finished_run_is_not_trained_again(recipe: Recipe, tmp_path: Path, mon
         train(recipe.replace(rank=3, seed=4), tmp_path / "run")
 
 
+def test_a_run_on_data_that_was_edited_since_is_not_taken_for_this_one(recipe: Recipe, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_bytes(Path(recipe.task).read_bytes())
+    recipe = recipe.replace(task=str(data))
+    run = train(recipe, tmp_path / "run")
+    assert train(recipe, tmp_path / "run") == run
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join(lines[:-1]))
+    with pytest.raises(RecipeError, match=r"data\.jsonl has changed since this run"):
+        train(recipe, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()  # cut off before the end, on the data as it was
+    (tmp_path / "run" / "partial").mkdir()
+    (tmp_path / "run" / "partial" / "data.json").write_text(json.dumps(run.metrics["data"]))
+    with pytest.raises(RecipeError, match=r"data\.jsonl has changed since this run"):
+        train(recipe, tmp_path / "run")
+    data.unlink()  # a finished run needs its data no more
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(run.metrics))
+    assert train(recipe, tmp_path / "run").metrics == run.metrics
+
+
 def test_a_killed_run_goes_on_and_ends_where_it_would_have(recipe: Recipe, tmp_path: Path) -> None:
     recipe = recipe.replace(max_steps=12, resume_points=5)
     expected = train(recipe, tmp_path / "whole")
