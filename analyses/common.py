@@ -93,7 +93,7 @@ class Setting:
         commonest = task.eval[task.label_field].value_counts(normalize=True).max()
         found = table[table["accuracy"] > commonest + 2 * table["accuracy_standard_error"]]
         count = len(table) - len(found)
-        return found, f"; {count} runs that learned nothing left out" if count else ""
+        return found, f"; {count} that learned nothing left out" if count else ""
 
     def results(self) -> Path:
         """Where tables go: those of the two bases into the tree, others beside the runs."""
