@@ -27,7 +27,8 @@ def main() -> None:
         groups = {**{f"r = {rank:g}": group for rank, group in lora.groupby("rank")}, "full": full}
         counts = "; ".join(
             f"{label} (rate {g['learning_rate'].iloc[0]:g}, accuracy {spread(g['accuracy'].tolist(), 3)}): "
-            f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}"
+            f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}, "
+            f"forgetting {spread(g['forgetting'].tolist(), 2)} nats"
             for label, g in groups.items()
         )
         lowest = lora[lora["rank"] == lora["rank"].min()]
