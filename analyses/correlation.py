@@ -4,12 +4,14 @@ Question: over all runs, does forgetting go with the number of intruders; and be
 Method: the main sweep, without runs that learned nothing; Spearman's ρ of count and forgetting with bootstrap interval,
 over the means of each method, rank and rate (its seeds are no independent witnesses), over all, within LoRA, and
 partially, with ‖ΔW‖/‖W0‖ held fixed (ranks regressed on its ranks); the size itself as the rival explanation.
-Verdict: encoder: cannot tell; decoder: holds. Numbers: results/correlation-*.json, and the table in the README.
+Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/correlation-*.json, and the table in the README.
 
     python analyses/correlation.py [--quick]
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pandas as pd
@@ -47,7 +49,7 @@ def main() -> None:
             + {1: "they rise together", 0: "it cannot be told", -1: "they do not"}[within.direction]
             + ("; also beyond the size of the update" if beyond.direction > 0 else "; not shown beyond its size"),
         }
-        keep(setting, "correlation", study, finding)
+        keep(setting, "correlation", dataclasses.replace(study, table=runs), finding)
 
 
 if __name__ == "__main__":

@@ -118,9 +118,8 @@ def plot_correlation(
     ax.set_xlabel(_words(x))
     ax.set_ylabel(_words(y))
     if len(settings := setting_means(done)) >= 4:
-        ax.set_title(
-            f"means over seeds, Spearman {rank_correlation(settings[x].tolist(), settings[y].tolist())}", fontsize=8
-        )
+        found = rank_correlation(settings[x].tolist(), settings[y].tolist())
+        ax.set_title(f"Spearman, over the means of seeds:\n{found}", fontsize=8)
     ax.legend(frameon=False, fontsize=8)
     return ax
 

@@ -41,12 +41,7 @@ def rank_correlation(
 
     The interval is the percentile bootstrap over the pairs (Efron & Tibshirani 1993, section 13.3), a constant resample
     counting as no correlation; the p-value is by permutation where there are fewer than ten pairs, by the t
-    approximation else. All NaN where a side is constant.
-
-    Raises
-    ------
-    ValueError
-        If fewer than four pairs are left.
+    approximation else. All NaN, so no direction, where a side is constant or fewer than four pairs are left.
 
     Examples
     --------
@@ -55,10 +50,8 @@ def rank_correlation(
     True
     """
     pairs = np.array([(a, b) for a, b in zip(x, y, strict=True) if not (math.isnan(a) or math.isnan(b))], dtype=float)
-    if len(pairs) < 4:
-        raise ValueError(f"a rank correlation needs four pairs at least, got {len(pairs)}")
-    a, b = (scipy.stats.rankdata(column) for column in pairs.T)
-    if not a.std() or not b.std():  # a constant side has no correlation
+    a, b = (scipy.stats.rankdata(column) for column in pairs.reshape(-1, 2).T)
+    if len(pairs) < 4 or not a.std() or not b.std():  # a constant side has no correlation
         return RankCorrelation(math.nan, math.nan, math.nan, math.nan, len(pairs))
     rho = _pearson(a, b)
     rng = np.random.default_rng(seed)
