@@ -52,7 +52,8 @@ def command(
     """Scale the intruder dimensions of TUNED, and measure what it buys and what it costs.
 
     Always with three controls: the neighbouring non-intruder scaled alike, a random direction of equal energy, and the
-    whole update brought to the same size (which grows where an intruder held part of the base).
+    whole update brought to the same size (which grows where an intruder held part of the base). "over intruder" is how
+    much more a point forgets than the intruders scaled alike, with the standard error of that difference.
 
     \b
       spectra intervene bert-dir/ runs/lora-1 --text general.txt --objective contrastive

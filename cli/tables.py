@@ -70,8 +70,7 @@ def plain_text(frame: Any, *, to_file: bool = False) -> str:
 _SHOWN = {
     "sweep": r"accuracy|perplexity|num_intruders_.*|effective_rank|forgetting",  # and what was varied
     "forgetting": r"model|loss|standard_error|rise|rise_standard_error",
-    "intervention": r"target|lambda|(accuracy|forgetting)(_standard_error)?|perplexity|percent_.*|num_vectors"
-    r"|update_scale",
+    "intervention": r"target|lambda|accuracy|perplexity|forgetting|forgetting_over_intruder.*|percent_.*",
     "continual": r"stage|trained_on|task|accuracy|num_intruders|num_new_intruders|forgetting",
     "dynamics": r"step|accuracy|num_intruders.*|spike_ratio",
 }
@@ -111,8 +110,7 @@ def _short(column: str) -> str:
     short = {"learning_rate": "rate", "effective_rank": "eff rank", "num_intruders": "intruders"}
     short |= {"num_new_intruders": "new intruders", "standard_error": "± se", "rise_standard_error": "± se of rise"}
     short |= {"percent_bought_back": "% back", "percent_accuracy_lost": "% accuracy lost"}
-    short |= {"num_vectors": "vectors", "update_scale": "size of ΔW"}
-    short |= {"forgetting_standard_error": "± se of forgetting", "accuracy_standard_error": "± se of accuracy"}
+    short |= {"forgetting_over_intruder": "over intruder", "forgetting_over_intruder_standard_error": "± se"}
     return short.get(column, column)
 
 
