@@ -20,19 +20,19 @@ def main() -> None:
     for setting in settings(__doc__):
         study = setting.main_sweep()
         table, left_out = setting.learned(study.table.assign(key=study.table["rank"].fillna(0.0)))
-        words, rising, groups = [], 0, 0
+        words, directions = [], []
         for key, group in table.groupby("key"):
             counts = "num_intruders_0.8"
             by_rate = ", ".join(f"{rate:g}: {spread(g[counts].tolist())}" for rate, g in group.groupby("learning_rate"))
             found = rank_correlation(group["learning_rate"].tolist(), group[counts].tolist())
             words.append(f"{f'r = {key:g}' if key else 'full'} ({by_rate}; {found})")
-            groups += 1
-            rising += found.direction > 0
-        verdict = "holds" if rising == groups else "cannot tell" if rising else "does not hold"
+            directions.append(found.direction)
+        rising = directions.count(1)
+        verdict = {1: "holds", -1: "does not hold"}.get(min(directions), "cannot tell")
         finding = {
             "claim": "a higher learning rate plants more intruders",
             "numbers": f"intruders at ε = 0.8 by rate: {'; '.join(words)}{left_out}",
-            "verdict": f"{verdict}: ρ is above zero (interval and p) for {rising} of {groups} methods and ranks",
+            "verdict": f"{verdict}: ρ is above zero (interval and p) for {rising} of {len(words)} methods and ranks",
         }
         keep(setting, "learning_rate", study, finding)
 
