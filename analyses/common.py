@@ -27,6 +27,7 @@ from spectra.trainer.loading import is_causal
 from spectra.trainer.tasks import load_task
 
 SEEDS = [0, 1, 2]
+ON_TEXT = ("text", "objective", "num_sequences", "length")
 RESULTS = Path(__file__).parent / "results"
 # Rates for each method: where accuracy rises and falls again. α = 2r throughout, the paper's rule.
 GRIDS: dict[str, dict[tuple[str, int], list[float]]] = {
@@ -84,6 +85,11 @@ class Setting:
         """Of the main sweep, each rank's runs at the largest rate as accurate as its best within a standard error."""
         table = self.main_sweep().table
         return pd.concat([picked_rate(group) for _, group in table.groupby(table["rank"].fillna(0.0))]).sort_index()
+
+    @property
+    def on_text(self) -> dict[str, Any]:
+        """What forgetting is measured with."""
+        return {"objective": "auto"} | {k: v for k, v in self.options.items() if k in ON_TEXT}
 
     def learned(self, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         """The runs that beat always saying the commonest label by two standard errors; in words, how many do not."""

@@ -52,8 +52,6 @@ def main() -> None:
             print(f"continual, {setting.name}: no tasks in {setting.data}; give --data")
             continue
         tasks = prepared(setting.data, setting.runs / f"tasks-{setting.name}", setting.quick)
-        text = {name: setting.options[name] for name in ("text", "num_sequences", "length")}
-        text["objective"] = setting.options.get("objective", "auto")
         frames, ends = [], []
         for method, rank in RUNS:
             for seed in setting.seeds:
@@ -63,7 +61,7 @@ def main() -> None:
                     max_length=64,
                 )  # fmt: skip
                 folder = setting.runs / f"continual-{setting.name}" / f"{method}-r{rank}-s{seed}"
-                study = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **text)
+                study = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **setting.on_text)
                 label = "full" if method == "full" else f"LoRA r = {rank}"
                 frames.append(study.table.assign(run=label, seed=seed))
                 last = study.table[study.table["stage"] == len(tasks)].iloc[0]

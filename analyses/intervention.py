@@ -2,9 +2,9 @@
 
 Question: of the forgetting that tuning caused, how much comes back when the top intruder of each matrix is scaled by λ,
 at what cost in accuracy; and more than when something else of the same size is scaled?
-Method: LoRA of rank 1, which plants most, at the rate picked blind to intruders, three seeds; ε = 0.8; λ = 0, 0.5, 0.7
-and 1.5 with the controls: neighbouring non-intruder, random direction, whole update brought to equal size. Intruder and
-control are compared on the same sequences, with the standard error of their difference.
+Method: LoRA of rank 1 at the rate picked blind to intruders, three seeds; ε = 0.8; λ = 0, 0.5, 0.7 and 1.5 with the
+controls: neighbouring non-intruder, random direction, whole update brought to equal size. Intruder and control are
+compared on the same sequences, with the standard error of their difference.
 Verdict: encoder: cannot tell; decoder: holds. Numbers: results/intervention-*.json, and the table in the README.
 
     python analyses/intervention.py [--quick]
@@ -28,14 +28,13 @@ def main() -> None:
     """Each base in turn."""
     for setting in settings(__doc__):
         runs = setting.picked().query("method == 'lora' and rank == 1")
-        text = {name: setting.options[name] for name in ("text", "num_sequences", "length")}
-        text["objective"] = setting.options.get("objective", "auto")
         epsilon = 0.99 if setting.quick else 0.8  # a few steps plant none at 0.8
         frames = []
         for run in runs.itertuples(index=False):
             base = setting.fields["base"]
-            options = {"epsilon": epsilon, "seed": run.seed, **text}
-            asked = hashlib.sha256(repr((LAMBDAS, options, text_provenance(base, **text))).encode()).hexdigest()[:8]
+            options = {"epsilon": epsilon, "seed": run.seed, **setting.on_text}
+            asked = repr((LAMBDAS, options, text_provenance(base, **setting.on_text)))
+            asked = hashlib.sha256(asked.encode()).hexdigest()[:8]
             kept = setting.runs / setting.name / f"intervention-{run.run}-{asked}.parquet"
             if not kept.exists():
                 path = setting.run_path(run.run)

@@ -102,14 +102,15 @@ def changed_data(recipe: Recipe, data: dict[str, str | None] | None) -> str:
     return next((str(getattr(recipe, name)) for name in different), "")
 
 
-def begin(path: Path, recipe: Recipe) -> Path:
-    """Make the directory, note the recipe, and return the folder for what is not finished."""
+def begin(path: Path, recipe: Recipe, data: dict[str, str | None]) -> Path:
+    """Make the directory, note recipe and data, and return the folder for what is not finished."""
     try:
         (path / PARTIAL).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be made ({error.strerror}); choose another directory") from error
     recipe.save(path / RECIPE)
-    (path / PARTIAL / DATA).write_text(json.dumps(data_fingerprints(recipe)), encoding="utf-8")
+    with whole_file(path / PARTIAL / DATA) as temporary:
+        temporary.write_text(json.dumps(data), encoding="utf-8")
     return path / PARTIAL
 
 

@@ -51,12 +51,13 @@ def train(recipe: Recipe, path: str | Path, *, progress: Progress | None = None)
     path = Path(path)
     if done := find_finished(path, recipe):
         return done
+    data = data_fingerprints(recipe)  # as it is read, not as it may be when the run ends
     task = load_task(recipe)
     with own_random_state(), quiet_libraries():
-        return _train(recipe, task, path, progress)
+        return _train(recipe, task, data, path, progress)
 
 
-def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) -> Run:
+def _train(recipe: Recipe, task: Task, data: dict[str, str | None], path: Path, progress: Progress | None) -> Run:
     import peft
     import transformers
 
@@ -69,7 +70,7 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
     if (most := most_tokens(model)) is not None and longest > most:
         raise RecipeError(f"{recipe.base}: takes at most {most} tokens, and the task has {longest}; lower max_length")
     model = prepare(model, recipe)
-    partial = begin(path, recipe)
+    partial = begin(path, recipe, data)
     steps = recipe.max_steps or math.ceil(math.ceil(len(train_rows) / recipe.batch_size) * recipe.epochs)
     batch = 4 * recipe.batch_size
     log: list[dict[str, Any]] = []
@@ -126,7 +127,7 @@ def _train(recipe: Recipe, task: Task, path: Path, progress: Progress | None) ->
         "num_trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "num_train": len(task.train),
         "num_eval": len(task.eval),
-        "data": data_fingerprints(recipe),
+        "data": data,
         "seconds": round(seconds, 2),
         "resumed": resume,
         "versions": {"transformers": transformers.__version__, "peft": peft.__version__, "torch": torch.__version__},
