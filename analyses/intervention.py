@@ -31,13 +31,13 @@ def main() -> None:
         epsilon = 0.99 if setting.quick else 0.8  # a few steps plant none at 0.8
         frames = []
         for run in runs.itertuples(index=False):
-            base = setting.fields["base"]
+            base, path = setting.fields["base"], setting.run_path(run.run)
             options = {"epsilon": epsilon, "seed": run.seed, **setting.on_text}
-            asked = repr((LAMBDAS, options, text_provenance(base, **setting.on_text)))
+            inputs = spectra.Run.open(path).metrics.get("inputs")
+            asked = repr((LAMBDAS, options, inputs, text_provenance(base, **setting.on_text)))
             asked = hashlib.sha256(asked.encode()).hexdigest()[:8]
             kept = setting.runs / setting.name / f"intervention-{run.run}-{asked}.parquet"
             if not kept.exists():
-                path = setting.run_path(run.run)
                 try:
                     found = spectra.intervene(base, path, LAMBDAS, progress=Progress(), **options)
                 except spectra.SpectraError as error:  # a run without intruders has nothing to scale

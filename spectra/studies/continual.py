@@ -19,7 +19,8 @@ from ..files import make_folder, whole_file
 from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
-from ..trainer.tasks import data_fingerprints, load_task
+from ..trainer.run import input_digests
+from ..trainer.tasks import load_task
 from ..weights import graft, open_checkpoint
 from .forgetting import Reference, text_provenance
 from .probing import probe_accuracy
@@ -102,7 +103,7 @@ def continual(
         folder = path / (f"stage-{stage}-{names[stage - 1]}" if stage else "stage-0")
         so_far = plans[:stage] if stage else plans
         wanted = {"options": options, "recipes": [one.to_dict() for one in so_far]}
-        wanted["data"] = [data_fingerprints(one) for one in so_far]  # an edited file is another one
+        wanted["inputs"] = [input_digests(one) for one in so_far]  # what was changed since is another one
         kept = folder / "measured.json"
         known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         if known.get("wanted") == wanted:

@@ -19,8 +19,7 @@ from ..errors import RecipeError, SpectraError
 from ..files import make_folder, whole_file
 from ..intruders import check_options
 from ..trainer import Recipe, Run, train
-from ..trainer.run import changed_data
-from ..trainer.tasks import data_fingerprints
+from ..trainer.run import changed_input, input_digests
 from ..weights import open_checkpoint
 from .columns import comparison_columns, existing_columns, recipe_columns, training_columns, vector_columns
 from .forgetting import Reference, text_provenance
@@ -47,8 +46,9 @@ def sweep(
 ) -> Study:
     """Train every recipe of a grid on one base, and measure intruders, accuracy and forgetting of each.
 
-    What is finished in `path` is neither trained nor measured again, unless its task or the text has changed since; a
-    run that was cut off starts anew. A run that fails is recorded with its reason, and tried again the next time.
+    What is finished in `path` is neither trained nor measured again, unless its base, its task or the text has changed
+    since; a run that was cut off starts anew. A run that fails is recorded with its reason, and tried again the next
+    time.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def sweep(
     on_text: dict[str, Any] = {"objective": objective, "num_sequences": num_sequences, "length": length}
     of_text = text_provenance(base, text, **on_text)
     options = {**comparing, **on_text, "text": of_text["text"]}
-    # By content: a file that was edited since is another one.
-    asked = {name: {**options, "data": data_fingerprints(recipe)} for name, recipe in grid.items()}
+    # By content: a base or a file that was changed since is another one.
+    asked = {name: {**options, "inputs": input_digests(recipe)} for name, recipe in grid.items()}
     known = {name: _known(path, name, asked[name]) for name in grid}
     reference = None
     if text is not None and None in known.values():
@@ -227,10 +227,10 @@ def _remember(path: Path, name: str, options: dict[str, Any], row: dict[str, Any
 
 def _trained(recipe: Recipe, path: Path, progress: Progress) -> Run:
     try:
-        usable = not changed_data(recipe, Run.open(path).metrics.get("data"))
+        usable = not changed_input(recipe, Run.open(path).metrics.get("inputs"))
     except RecipeError:
         usable = False
-    if not usable:  # cut off, or on other data: from the start, so that it is the run it would have been
+    if not usable:  # cut off, or of other inputs: from the start, so that it is the run it would have been
         shutil.rmtree(path, ignore_errors=True)
     return train(recipe, path, progress=progress)
 

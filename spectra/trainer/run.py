@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
-from ..files import whole_file
+from ..files import fingerprint, whole_file
 from .recipe import Recipe
-from .tasks import data_fingerprints
 
-RECIPE, METRICS, LOG, DATA = "recipe.yaml", "metrics.json", "log.jsonl", "data.json"
+RECIPE, METRICS, LOG, INPUTS = "recipe.yaml", "metrics.json", "log.jsonl", "inputs.json"
 PARTIAL, KEPT = "partial", "checkpoints"
 
 
@@ -29,8 +30,8 @@ class Run:
     metrics : dict
         ``accuracy`` (classification) or ``perplexity``, ``loss`` (nats a token or an example), ``train_loss``,
         ``steps``, ``seconds``, ``num_trainable`` parameters, ``num_train`` and ``num_eval`` rows, ``versions``;
-        ``data``, the SHA-256 of the task's files; ``checkpoints``, the step, accuracy and loss of each that was kept
-        along the way.
+        ``inputs``, the SHA-256 of the base and of the task's files; ``checkpoints``, the step, accuracy and loss of
+        each that was kept along the way.
     """
 
     path: Path
@@ -73,7 +74,7 @@ def find_finished(path: Path, recipe: Recipe) -> Run | None:
     Raises
     ------
     RecipeError
-        If the directory holds something else, or a run of another recipe or on data that has changed since.
+        If the directory holds something else, or a run of another recipe or on a base or data that has changed since.
     """
     if path.exists() and not path.is_dir():
         raise RecipeError(f"{path}: a file is in the place of the run directory; choose another")
@@ -85,9 +86,9 @@ def find_finished(path: Path, recipe: Recipe) -> Run | None:
                 f"{path}: holds a run with another {', '.join(changed)}; choose another directory or remove it"
             )
         done = Run.open(path) if (path / METRICS).is_file() else None
-        begun = path / PARTIAL / DATA
-        data = done.metrics.get("data") if done else json.loads(begun.read_text()) if begun.is_file() else None
-        if edited := changed_data(recipe, data):
+        begun = path / PARTIAL / INPUTS
+        inputs = done.metrics.get("inputs") if done else json.loads(begun.read_text()) if begun.is_file() else None
+        if edited := changed_input(recipe, inputs):
             raise RecipeError(f"{path}: {edited} has changed since this run; choose another directory or remove it")
         return done
     elif path.is_dir() and any(path.iterdir()):
@@ -95,22 +96,39 @@ def find_finished(path: Path, recipe: Recipe) -> Run | None:
     return None
 
 
-def changed_data(recipe: Recipe, data: dict[str, str | None] | None) -> str:
-    """The file of a recipe's task that is not what it was when a run noted `data`; empty if there is none."""
-    now = data_fingerprints(recipe)
-    different = (name for name, digest in (data or {}).items() if digest and now[name] and now[name] != digest)
+def input_digests(recipe: Recipe) -> dict[str, str | None]:
+    """SHA-256 of the base and of the task that a recipe names, over their files; None of what is not local."""
+    return {
+        "base": _digest(recipe.base, "*", (".safetensors", ".bin", ".json", ".txt", ".model")),  # a tokenizer's too
+        "task": _digest(recipe.task, "**/*", (".arrow", ".parquet", ".csv", ".json", ".jsonl", ".txt")),
+        "eval": _digest(recipe.eval, "**/*", (".arrow", ".parquet", ".csv", ".json", ".jsonl", ".txt")),
+    }
+
+
+def _digest(source: str | None, pattern: str, suffixes: tuple[str, ...]) -> str | None:
+    """Of a file, or of those in a folder that are read."""
+    path = Path(source or os.devnull).expanduser()
+    inside = sorted(file for file in path.glob(pattern) if file.suffix in suffixes) if path.is_dir() else [path]
+    files = [f"{file.relative_to(path)} {fingerprint(file)['sha256']}" for file in inside if file.is_file()]
+    return hashlib.sha256("\n".join(files).encode()).hexdigest() if files else None
+
+
+def changed_input(recipe: Recipe, inputs: dict[str, str | None] | None) -> str:
+    """The base or file of a task that is not what it was when a run noted `inputs`; empty if there is none."""
+    now = input_digests(recipe)
+    different = (name for name, digest in (inputs or {}).items() if digest and now[name] and now[name] != digest)
     return next((str(getattr(recipe, name)) for name in different), "")
 
 
-def begin(path: Path, recipe: Recipe, data: dict[str, str | None]) -> Path:
-    """Make the directory, note recipe and data, and return the folder for what is not finished."""
+def begin(path: Path, recipe: Recipe, inputs: dict[str, str | None]) -> Path:
+    """Make the directory, note recipe and inputs, and return the folder for what is not finished."""
     try:
         (path / PARTIAL).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be made ({error.strerror}); choose another directory") from error
     recipe.save(path / RECIPE)
-    with whole_file(path / PARTIAL / DATA) as temporary:
-        temporary.write_text(json.dumps(data), encoding="utf-8")
+    with whole_file(path / PARTIAL / INPUTS) as temporary:
+        temporary.write_text(json.dumps(inputs), encoding="utf-8")
     return path / PARTIAL
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RecipeError
-from ..files import fingerprint
 from .recipe import Recipe
 
 _HELD_OUT = 0.1
@@ -95,15 +94,6 @@ def load_task(recipe: Recipe) -> Task:
         if unseen := set(evaluation[label_field].tolist()) - set(labels):
             raise RecipeError(f"{recipe.eval or recipe.task}: label {unseen.pop()!r} is measured but never trained on")
     return Task(train, evaluation, tuple(fields), label_field, labels)
-
-
-def data_fingerprints(recipe: Recipe) -> dict[str, str | None]:
-    """SHA-256 of the files of a recipe's task; None of what is no file."""
-    found: dict[str, str | None] = {}
-    for name in ("task", "eval"):
-        path = Path(getattr(recipe, name) or "").expanduser()
-        found[name] = fingerprint(path)["sha256"] if path.is_file() else None
-    return found
 
 
 def load_text(source: str) -> list[str]:

@@ -23,8 +23,8 @@ from .loading import (
 )
 from .methods import prepare
 from .recipe import Recipe
-from .run import KEPT, METRICS, Run, abandon, begin, find_finished, finish
-from .tasks import Task, data_fingerprints, load_task
+from .run import KEPT, METRICS, Run, abandon, begin, find_finished, finish, input_digests
+from .tasks import Task, load_task
 
 Progress = Callable[[int, int, str], None]
 
@@ -51,13 +51,13 @@ def train(recipe: Recipe, path: str | Path, *, progress: Progress | None = None)
     path = Path(path)
     if done := find_finished(path, recipe):
         return done
-    data = data_fingerprints(recipe)  # as it is read, not as it may be when the run ends
+    inputs = input_digests(recipe)  # as they are read, not as they may be when the run ends
     task = load_task(recipe)
     with own_random_state(), quiet_libraries():
-        return _train(recipe, task, data, path, progress)
+        return _train(recipe, task, inputs, path, progress)
 
 
-def _train(recipe: Recipe, task: Task, data: dict[str, str | None], path: Path, progress: Progress | None) -> Run:
+def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path, progress: Progress | None) -> Run:
     import peft
     import transformers
 
@@ -70,7 +70,7 @@ def _train(recipe: Recipe, task: Task, data: dict[str, str | None], path: Path, 
     if (most := most_tokens(model)) is not None and longest > most:
         raise RecipeError(f"{recipe.base}: takes at most {most} tokens, and the task has {longest}; lower max_length")
     model = prepare(model, recipe)
-    partial = begin(path, recipe, data)
+    partial = begin(path, recipe, inputs)
     steps = recipe.max_steps or math.ceil(math.ceil(len(train_rows) / recipe.batch_size) * recipe.epochs)
     batch = 4 * recipe.batch_size
     log: list[dict[str, Any]] = []
@@ -127,7 +127,7 @@ def _train(recipe: Recipe, task: Task, data: dict[str, str | None], path: Path, 
         "num_trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "num_train": len(task.train),
         "num_eval": len(task.eval),
-        "data": data,
+        "inputs": inputs,
         "seconds": round(seconds, 2),
         "resumed": resume,
         "versions": {"transformers": transformers.__version__, "peft": peft.__version__, "torch": torch.__version__},

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 import spectra
 from spectra import RecipeError, SpectraError, Study, compare, forgetting, sweep, sweep_existing
@@ -84,6 +86,22 @@ def test_an_edited_text_is_measured_again_and_an_edited_task_trained_again(
     third = found("s")
     assert third["forgetting"] != second["forgetting"]
     pd.testing.assert_series_equal(third, found("fresh"))
+
+
+def test_runs_of_a_base_that_was_replaced_are_trained_again(grid: dict[str, Any], tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(grid["base"], base)
+    grid |= {"base": str(base), "variants": [{"method": "lora", "rank": 1}]}
+
+    def found(folder: str) -> pd.Series:
+        return sweep(grid, tmp_path / folder, **FAST).table.iloc[0].drop("seconds")
+
+    first = found("s")
+    tensors = load_file(base / "model.safetensors")
+    save_file({name: 2 * tensor for name, tensor in tensors.items()}, base / "model.safetensors", {"format": "pt"})
+    second = found("s")
+    assert second["relative_delta"] != first["relative_delta"]
+    pd.testing.assert_series_equal(second, found("fresh"))
 
 
 def test_a_failed_run_is_recorded_and_the_rest_goes_on(grid: dict[str, Any], tmp_path: Path) -> None:

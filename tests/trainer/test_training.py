@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import spectra
 from spectra import CheckpointError, Recipe, RecipeError, Run, compare, train
 from spectra.trainer import training
 from spectra.trainer.evaluating import encode
+from spectra.trainer.run import input_digests
 
 BODY = ("query", "key", "value", "dense")
 
@@ -164,12 +166,40 @@ def test_a_run_on_data_that_was_edited_since_is_not_taken_for_this_one(recipe: R
         train(recipe, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()  # cut off before the end, on the data as it was
     (tmp_path / "run" / "partial").mkdir()
-    (tmp_path / "run" / "partial" / "data.json").write_text(json.dumps(run.metrics["data"]))
+    (tmp_path / "run" / "partial" / "inputs.json").write_text(json.dumps(run.metrics["inputs"]))
     with pytest.raises(RecipeError, match=r"data\.jsonl has changed since this run"):
         train(recipe, tmp_path / "run")
     data.unlink()  # a finished run needs its data no more
     (tmp_path / "run" / "metrics.json").write_text(json.dumps(run.metrics))
     assert train(recipe, tmp_path / "run").metrics == run.metrics
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_run_of_a_base_that_was_replaced_since_is_not_taken_for_this_one(
+    file: str, recipe: Recipe, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(recipe.base, base)
+    recipe = recipe.replace(base=str(base), max_steps=1)
+    run = train(recipe, tmp_path / "run")
+    (base / "README.md").write_text("of no account")
+    assert train(recipe, tmp_path / "run") == run
+    (base / file).write_bytes((base / file).read_bytes() + b" ")
+    with pytest.raises(RecipeError, match=r"base has changed since this run"):
+        train(recipe, tmp_path / "run")
+
+
+def test_digests_of_inputs_follow_the_content_of_files_and_folders(recipe: Recipe, tmp_path: Path) -> None:
+    data = tmp_path / "data" / "train"
+    data.mkdir(parents=True)
+    (data / "rows.arrow").write_bytes(b"one")
+    local = recipe.replace(task=str(tmp_path / "data"))
+    first = input_digests(local)
+    assert first["base"] == input_digests(recipe)["base"] != first["task"]
+    assert first["eval"] is None
+    (data / "rows.arrow").write_bytes(b"two!")
+    assert input_digests(local)["task"] != first["task"]
+    assert input_digests(recipe.replace(base="some/id", task="movie-reviews")) == dict.fromkeys(first)
 
 
 def test_a_killed_run_goes_on_and_ends_where_it_would_have(recipe: Recipe, tmp_path: Path) -> None:
