@@ -8,6 +8,7 @@ Peer and ours run in turn, several rounds; what is reported is the median ratio 
     python -m benchmarks growth       time against size, and a figure
     python -m benchmarks memory       peak memory of one pair of files
     python -m benchmarks streamed     a checkpoint of a 7-billion-parameter model's shapes from disk
+    python -m benchmarks agreement BASE...  certified verdicts beside exact ones, on models tuned in every way
     python -m benchmarks table        what was saved of these, as in BENCHMARKS.md
 """
 
@@ -199,6 +200,10 @@ def main(arguments: list[str]) -> None:
         from .callback import callback
 
         save("callback", callback())
+    elif arguments[:1] == ["agreement"]:
+        from .agreement import agreement
+
+        save("agreement", agreement(arguments[1:]))
     elif arguments[:1] == ["table"]:
         from .table import table
 

@@ -16,6 +16,17 @@ def table(results: dict[str, Any]) -> str:
             times = f"{_seconds(row['peer_seconds'])} | {_seconds(row['seconds'])}"
             lines.append(f"| {row['work']} | {row['peer']} | {ratio} | {goal} | {times} |")
         parts.append("\n".join(lines))
+    if agreement := results.get("agreement"):
+        lines = [
+            "| base | tuned by | vectors | intruders at ε = 0.3, 0.5, 0.8 | told otherwise | matrices without an SVD |"
+        ]
+        lines += ["|---|---|--:|--:|--:|--:|"]
+        for row in agreement:
+            told = f"{', '.join(map(str, row['intruders']))} | {row['different']}"
+            decided = f"{row['without_svd']} of {row['matrices']}"
+            lines.append(f"| {row['model']} | {row['method']} | {row['vectors']} | {told} | {decided} |")
+        outside = max(row["outside"] for row in agreement)
+        parts.append("\n".join(lines) + f"\n\nAn exact cosine lies outside of its bounds by {outside:.0e} at most.")
     if growth := results.get("growth"):
         lines = ["| rows | two full SVDs | `spectra.compare` | ratio |", "|--:|--:|--:|--:|"]
         for row in growth:
