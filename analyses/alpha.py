@@ -10,7 +10,7 @@ Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/alpha-*.js
 
 from __future__ import annotations
 
-from common import keep, settings
+from common import command_line, keep, settings
 
 from spectra.studies.statistics import rank_correlation, spread
 
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

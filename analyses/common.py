@@ -14,7 +14,7 @@ import os
 import pydoc_data.topics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import pandas as pd
 
 import spectra
 from spectra.demo import base_directory
-from spectra.trainer.loading import is_causal
+from spectra.trainer.loading import is_causal, model_directory
 from spectra.trainer.tasks import load_task
 
 SEEDS = [0, 1, 2]
@@ -158,7 +158,7 @@ def settings(doc: str | None) -> list[Setting]:
     options = {"text": str(text), "objective": "contrastive", "num_sequences": few or 192, "length": 48, **common}
     found = [Setting("encoder", "encoder", fields, options, runs, given.data, given.quick)]
     if given.base:
-        config = json.loads((given.base / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((model_directory(given.base) / "config.json").read_text(encoding="utf-8"))
         kind = "decoder" if is_causal(config.get("architectures") or []) else "encoder"
         fields |= {"base": str(given.base), "task": given.task or fields["task"], "max_length": 64}
         options |= {"text": given.text or str(text), "objective": given.objective}
@@ -184,6 +184,15 @@ def few_rows(setting: Setting) -> None:
     rows.to_json(path, orient="records", lines=True)
     setting.fields.pop("eval", None)
     setting.fields.update({"task": str(path), "num_examples": 64})
+
+
+def command_line(main: Callable[[], None]) -> None:
+    """A study from the command line: what cannot be used is one sentence and exit code 2."""
+    try:
+        main()
+    except spectra.SpectraError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 def portable(value: Any) -> Any:

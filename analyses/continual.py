@@ -13,7 +13,7 @@ Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/continual-
 from __future__ import annotations
 
 import pandas as pd
-from common import GRIDS, Progress, keep, settings
+from common import GRIDS, Progress, command_line, keep, settings
 from six_tasks import prepared
 
 import spectra
@@ -99,4 +99,4 @@ def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str,
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

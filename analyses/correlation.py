@@ -15,7 +15,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from common import keep, settings
+from common import command_line, keep, settings
 
 from spectra.studies.columns import setting_means
 from spectra.studies.statistics import RankCorrelation, rank_correlation
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

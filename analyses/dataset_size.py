@@ -10,7 +10,7 @@ Verdict: encoder: holds; decoder: cannot tell. Numbers: results/dataset_size-*.j
 
 from __future__ import annotations
 
-from common import GRIDS, keep, settings
+from common import GRIDS, command_line, keep, settings
 
 from spectra.studies.statistics import rank_correlation, spread
 
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -11,7 +11,7 @@ Verdict: encoder: does not hold; decoder: does not hold. Numbers: results/dynami
 from __future__ import annotations
 
 import pandas as pd
-from common import GRIDS, keep, settings
+from common import GRIDS, command_line, keep, settings
 
 import spectra
 from spectra.studies.grid import recipes, run_name
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from common import keep, settings
+from common import command_line, keep, settings
 
 from spectra.studies.statistics import spread
 
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from common import keep, settings
+from common import command_line, keep, settings
 
 from spectra.studies.sweep import VECTORS
 
@@ -62,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -10,7 +10,7 @@ Verdict: encoder: cannot tell; decoder: does not hold. Numbers: results/frozen_a
 
 from __future__ import annotations
 
-from common import GRIDS, keep, picked_rate, settings
+from common import GRIDS, command_line, keep, picked_rate, settings
 
 from spectra.studies.statistics import spread
 
@@ -47,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 
 import pandas as pd
-from common import Progress, keep, settings
+from common import Progress, command_line, keep, settings
 
 import spectra
 from spectra.studies.forgetting import text_provenance
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -10,7 +10,7 @@ Verdict: encoder: cannot tell; decoder: holds. Numbers: results/learning_rate-*.
 
 from __future__ import annotations
 
-from common import keep, settings
+from common import command_line, keep, settings
 
 from spectra.studies.statistics import rank_correlation, spread
 
@@ -38,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from common import portable, settings
+from common import command_line, portable, settings
 
 import spectra
 
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -10,7 +10,7 @@ Verdict: encoder: holds; decoder: holds. Numbers: results/variants-*.json, and t
 
 from __future__ import annotations
 
-from common import GRIDS, keep, settings
+from common import GRIDS, command_line, keep, settings
 
 from spectra.studies.statistics import spread
 
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -51,16 +51,24 @@ def test_a_figure_is_a_short_script_and_its_svg(script: Path) -> None:
     assert script.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_a_base_of_ones_own_is_not_one_of_the_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--only", "encoder"], "--only chooses one of the study's own two bases"),
+        ([], "running a model needs a transformers directory"),
+    ],
+)
+def test_mistakes_of_the_command_line(options: list[str], words: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "analyses/variants.py", "--base", str(tmp_path), "--only", "encoder", "--runs", str(tmp_path)],
+        [sys.executable, "analyses/variants.py", "--base", str(tmp_path), "--runs", str(tmp_path), *options],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert "--only chooses one of the study's own two bases" in done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
