@@ -35,7 +35,8 @@ def main() -> None:
         none = full["num_intruders_0.8"].max() < 0.05 * full["num_vectors"].max()
         more = none and lowest["num_intruders_0.8"].min() > full["num_intruders_0.8"].max()
         falls = trend.direction < 0
-        verdict = "holds" if more and falls else "cannot tell" if more or falls else "does not hold"
+        planted = picked["num_intruders_0.8"].max() > 0
+        verdict = "holds" if more and falls else "does not hold" if planted and not (more or falls) else "cannot tell"
         verdict += f": full tuning {'stays' if none else 'does not stay'} below 5% of the vectors and rank 1 is "
         verdict += f"{'above' if more else 'not above'} it in every seed; rank and count {trend}"
         claim = "low-rank LoRA plants intruders, fewer as r grows (α = 2r), full tuning almost none"

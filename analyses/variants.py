@@ -29,10 +29,11 @@ def main() -> None:
             for name, g in groups.items()
         )
         planted = [name for name, g in groups.items() if g["num_intruders_0.8"].min() > 0]
+        first = list(groups)[:1]  # LoRA itself
         finding = {
             "claim": "variants of LoRA plant intruders as LoRA does",
             "numbers": f"intruders at ε = 0.5 / 0.8: {words}",
-            "verdict": ("holds" if len(planted) == len(groups) else "cannot tell" if planted else "does not hold")
+            "verdict": ("holds" if planted == list(groups) else "does not hold" if planted == first else "cannot tell")
             + f": {len(planted)} of {len(groups)} plant some at ε = 0.8 in every seed",
         }
         keep(setting, "variants", study, finding)

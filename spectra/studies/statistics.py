@@ -31,6 +31,8 @@ class RankCorrelation:
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
     def __str__(self) -> str:
+        if math.isnan(self.rho):
+            return f"no ρ, as a side is constant or they are too few; n = {self.n}"
         return f"ρ = {self.rho:.2f} (95% {self.low:.2f} to {self.high:.2f}; p = {self.p:.1g}; n = {self.n})"
 
 

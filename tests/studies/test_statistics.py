@@ -46,6 +46,8 @@ def test_a_constant_side_has_no_correlation() -> None:
     assert np.isnan([found.rho, found.p, found.low, found.high]).all()
     assert found.direction == 0
 
+    assert str(found) == "no ρ, as a side is constant or they are too few; n = 12"
+
 
 def test_one_count_in_one_run_is_no_trend() -> None:
     found = rank_correlation([1, 1, 1, 2, 2, 2, 3, 3, 3], [0, 0, 0, 0, 0, 0, 0, 0, 1])
