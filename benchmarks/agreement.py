@@ -17,6 +17,8 @@ EPSILONS = (0.3, 0.5, 0.8)
 
 def agreement(bases: list[str]) -> list[dict[str, Any]]:
     """Tune each base in every way, compare both ways, print and return a row a tuned model."""
+    if not bases:
+        raise SystemExit("agreement: name one directory of a base or more")
     found = []
     for base in bases:
         with tempfile.TemporaryDirectory() as folder:

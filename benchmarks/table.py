@@ -25,8 +25,13 @@ def table(results: dict[str, Any]) -> str:
             told = f"{', '.join(map(str, row['intruders']))} | {row['different']}"
             decided = f"{row['without_svd']} of {row['matrices']}"
             lines.append(f"| {row['model']} | {row['method']} | {row['vectors']} | {told} | {decided} |")
-        outside = max(row["outside"] for row in agreement)
-        parts.append("\n".join(lines) + f"\n\nAn exact cosine lies outside of its bounds by {outside:.0e} at most.")
+        parts.append("\n".join(lines))
+        outside = max(0.0, *(row["outside"] for row in agreement))
+        parts.append(
+            f"Exact cosines lie outside of their bounds by {outside:.1g} at most."
+            if outside
+            else "Every exact cosine lies between its bounds."
+        )
     if growth := results.get("growth"):
         lines = ["| rows | two full SVDs | `spectra.compare` | ratio |", "|--:|--:|--:|--:|"]
         for row in growth:
