@@ -27,7 +27,6 @@ from spectra.trainer.loading import is_causal, model_directory
 from spectra.trainer.tasks import load_task
 
 SEEDS = [0, 1, 2]
-ON_TEXT = ("text", "objective", "num_sequences", "length")
 RESULTS = Path(__file__).parent / "results"
 # Rates for each method: where accuracy rises and falls again. α = 2r throughout, the paper's rule.
 GRIDS: dict[str, dict[tuple[str, int], list[float]]] = {
@@ -89,7 +88,7 @@ class Setting:
     @property
     def on_text(self) -> dict[str, Any]:
         """What forgetting is measured with."""
-        return {"objective": "auto"} | {k: v for k, v in self.options.items() if k in ON_TEXT}
+        return {name: self.options[name] for name in ("text", "objective", "num_sequences", "length")}
 
     def learned(self, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         """The runs that beat always saying the commonest label by two standard errors; in words, how many do not."""
@@ -168,7 +167,7 @@ def settings(doc: str | None) -> list[Setting]:
         tasks = given.data / "tasks"
         fields = {"base": str(decoder), "task": str(tasks / "sst2.train.jsonl"), "eval": str(tasks / "sst2.test.jsonl")}
         fields |= {"num_examples": 2000, "epochs": 1.0, "max_length": 48}
-        options = {"text": "self", "num_sequences": few or 96, "length": 64, **common}
+        options = {"text": "self", "objective": "auto", "num_sequences": few or 96, "length": 64, **common}
         found.append(Setting("decoder", "decoder", fields, options, runs, given.data, given.quick))
     elif not given.base:
         print(f"no decoder at {decoder}: the encoder only", file=sys.stderr)
@@ -190,7 +189,7 @@ def command_line(main: Callable[[], None]) -> None:
     """A study from the command line: what cannot be used is one sentence and exit code 2."""
     try:
         main()
-    except spectra.SpectraError as error:
+    except (spectra.SpectraError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from error
 

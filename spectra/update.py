@@ -7,11 +7,11 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # documented, but not in its __all__
 
 from .linalg import (
     SVD,
     Difference,
+    LinAlgError,
     LowRank,
     Operator,
     Tuned,

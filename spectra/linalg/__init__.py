@@ -14,7 +14,7 @@ from .positive import least_singular_value
 from .quadrature import Estimate, estimated_effective_rank
 from .ranks import effective_rank, stable_rank
 from .sketch import remainder_norm, sketch
-from .svd import SVD, singular_values, svd
+from .svd import SVD, LinAlgError, singular_values, svd
 
 __all__ = [
     "BLOCK",
@@ -22,6 +22,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Leading",
+    "LinAlgError",
     "LowRank",
     "Match",
     "Operator",

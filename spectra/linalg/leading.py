@@ -108,8 +108,7 @@ def leading(
     if k > num_leading(*A.shape):
         raise ValueError(f"{k} leading triplets of a {A.shape[0]}×{A.shape[1]} matrix: take a full decomposition")
     if A.shape[0] < A.shape[1]:
-        options = {"angle": angle, "start": start, "generator": generator, "max_steps": max_steps}
-        found = leading(A.mT, k, **options)  # type: ignore[arg-type]  # values of several types
+        found = leading(A.mT, k, angle=angle, start=start, generator=generator, max_steps=max_steps)
         return found.mT if found else None
     m, n = A.shape
     block = _start(A, start, generator)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import scipy.linalg
 import torch
 from torch import Tensor
-from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # documented, but not in its __all__
+from torch.linalg import LinAlgError as LinAlgError  # type: ignore[attr-defined]  # documented, but not in its __all__
 
 
 @dataclass(frozen=True)

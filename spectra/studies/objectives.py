@@ -163,7 +163,7 @@ def sampled(model: Any, tokenizer: Any, length: int, most: int, batch_size: int)
     # any other.
     settings = {"do_sample": True, "top_k": 0, "max_new_tokens": length - 1, "pad_token_id": start}
     plain = GenerationConfig(**settings)  # type: ignore[no-untyped-call]  # untyped in transformers
-    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # as above
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # untyped in transformers
     found: list[list[int]] = []
     while len(found) < most:
         ids = torch.full((min(batch_size, most - len(found)), 1), start, device=_device(model))

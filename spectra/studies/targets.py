@@ -115,9 +115,9 @@ def _target(
     free = [j for j in range(len(s)) if j not in intruders]
     beside: list[int] = []
     for i in chosen:
-        free.sort(key=lambda j, i=i: (abs(j - i), -j))  # type: ignore[misc]  # a default in a lambda has no type
-        beside += free[:1]
-        free = free[1:]
+        nearest = sorted((abs(j - i), -j) for j in free)[:1]
+        beside += [-j for _, j in nearest]
+        free = [j for j in free if j not in beside]
     directions = [
         torch.nn.functional.normalize(torch.randn(size, len(chosen), generator=generator), dim=0).to(W)
         for size in W.shape

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import RecipeError
 from ..files import fingerprint, whole_file
 from .recipe import Recipe
+from .tasks import READERS
 
 RECIPE, METRICS, LOG, INPUTS = "recipe.yaml", "metrics.json", "log.jsonl", "inputs.json"
 PARTIAL, KEPT = "partial", "checkpoints"
@@ -98,11 +99,9 @@ def find_finished(path: Path, recipe: Recipe) -> Run | None:
 
 def input_digests(recipe: Recipe) -> dict[str, str | None]:
     """SHA-256 of the base and of the task that a recipe names, over their files; None of what is not local."""
-    return {
-        "base": _digest(recipe.base, "*", (".safetensors", ".bin", ".json", ".txt", ".model")),  # a tokenizer's too
-        "task": _digest(recipe.task, "**/*", (".arrow", ".parquet", ".csv", ".json", ".jsonl", ".txt")),
-        "eval": _digest(recipe.eval, "**/*", (".arrow", ".parquet", ".csv", ".json", ".jsonl", ".txt")),
-    }
+    model, data = (".safetensors", ".bin", ".json", ".txt", ".model"), (*READERS, ".arrow")
+    found = {"base": _digest(recipe.base, "*", model)}  # with its tokenizer
+    return found | {name: _digest(getattr(recipe, name), "**/*", data) for name in ("task", "eval")}
 
 
 def _digest(source: str | None, pattern: str, suffixes: tuple[str, ...]) -> str | None:

@@ -124,13 +124,13 @@ def _read(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     if source in BUILT_IN:
         return BUILT_IN[source]()
     path = Path(source).expanduser()
-    if path.suffix in _READERS:
+    if path.suffix in READERS:
         try:
-            return _READERS[path.suffix](path), None
+            return READERS[path.suffix](path), None
         except (OSError, ValueError) as error:
             raise RecipeError(f"{source}: cannot be read ({' '.join(str(error).split())})") from error
     if path.is_file():
-        raise RecipeError(f"{source}: not a file of data or text ({', '.join(_READERS)})")
+        raise RecipeError(f"{source}: not a file of data or text ({', '.join(READERS)})")
     return _read_hub(source)
 
 
@@ -182,7 +182,7 @@ def _movie_reviews() -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows.iloc[order[1500:]], rows.iloc[order[:1500]]
 
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".jsonl": lambda path: pd.read_json(path, lines=True),
     ".json": pd.read_json,
     ".csv": pd.read_csv,

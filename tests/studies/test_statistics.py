@@ -45,7 +45,6 @@ def test_a_constant_side_has_no_correlation() -> None:
     found = rank_correlation([0.0] * 12, range(12))
     assert np.isnan([found.rho, found.p, found.low, found.high]).all()
     assert found.direction == 0
-
     assert str(found) == "no ρ, as a side is constant or they are too few; n = 12"
 
 
