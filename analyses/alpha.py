@@ -10,7 +10,7 @@ Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/alpha-*.js
 
 from __future__ import annotations
 
-from common import command_line, keep, settings
+from common import Setting, each_base, keep
 
 from spectra.studies.statistics import rank_correlation, spread
 
@@ -18,39 +18,38 @@ RANKS = (1, 8, 64)
 ALPHA_TIMES_RATE = {"encoder": 0.032, "decoder": 0.016}  # that of the middle rate of rank 8 in the main sweep
 
 
-def main() -> None:
-    """Each base in turn."""
-    for setting in settings(__doc__):
-        product = ALPHA_TIMES_RATE[setting.kind]
-        variants = [
-            {"method": "lora", "rank": r, "alpha": float(alpha), "learning_rate": product / alpha}
-            for r in RANKS
-            for alpha in (8, 2 * r)
-        ]
-        study = setting.sweep(variants)
-        table = study.table.assign(rule=["8" if a == 8 else "2r" for a in study.table["alpha"]])
-        words, trends = [], {}
-        for rule, group in table.groupby("rule"):
-            counts = "num_intruders_0.8"
-            by_rank = ", ".join(
-                f"r = {rank:g}: {spread(g[counts].tolist())} (accuracy {g['accuracy'].mean():.2f})"
-                for rank, g in group.groupby("rank")
-            )
-            known, left_out = setting.learned(group)
-            trends[rule] = rank_correlation(known["rank"].tolist(), known[counts].tolist())
-            words.append(f"α = {rule}: {by_rank} ({trends[rule]}{left_out})")
-        falls = trends["2r"].direction < 0
-        fixed = table[table["rule"] == "8"].groupby("rank")["num_intruders_0.8"].mean()
-        many = fixed.min() > 0.05 * table["num_vectors"].max()  # of all examined vectors, at every rank
-        verdict = "holds" if falls and many else "does not hold" if trends["2r"].direction > 0 else "cannot tell"
-        finding = {
-            "claim": "with α = 8 many intruders at every rank, with α = 2r fewer as r grows",
-            "numbers": f"intruders at ε = 0.8, α · rate = {product:g}: {'; '.join(words)}",
-            "verdict": f"{verdict}: with α = 2r the count {'falls' if falls else 'is not shown to fall'} with rank; "
-            f"α = 8 has {'more' if many else 'not more'} than 5% of vectors at every rank (least {fixed.min():.1f})",
-        }
-        keep(setting, "alpha", study, finding)
+def main(setting: Setting) -> None:
+    """Of one base."""
+    product = ALPHA_TIMES_RATE[setting.kind]
+    variants = [
+        {"method": "lora", "rank": r, "alpha": float(alpha), "learning_rate": product / alpha}
+        for r in RANKS
+        for alpha in (8, 2 * r)
+    ]
+    study = setting.sweep(variants)
+    table = study.table.assign(rule=["8" if a == 8 else "2r" for a in study.table["alpha"]])
+    words, trends = [], {}
+    for rule, group in table.groupby("rule"):
+        counts = "num_intruders_0.8"
+        by_rank = ", ".join(
+            f"r = {rank:g}: {spread(g[counts].tolist())} (accuracy {g['accuracy'].mean():.2f})"
+            for rank, g in group.groupby("rank")
+        )
+        known, left_out = setting.learned(group)
+        trends[rule] = rank_correlation(known["rank"].tolist(), known[counts].tolist())
+        words.append(f"α = {rule}: {by_rank} ({trends[rule]}{left_out})")
+    falls = trends["2r"].direction < 0
+    fixed = table[table["rule"] == "8"].groupby("rank")["num_intruders_0.8"].mean()
+    many = fixed.min() > 0.05 * table["num_vectors"].max()  # of all examined vectors, at every rank
+    verdict = "holds" if falls and many else "does not hold" if trends["2r"].direction > 0 else "cannot tell"
+    finding = {
+        "claim": "with α = 8 many intruders at every rank, with α = 2r fewer as r grows",
+        "numbers": f"intruders at ε = 0.8, α · rate = {product:g}: {'; '.join(words)}",
+        "verdict": f"{verdict}: with α = 2r the count {'falls' if falls else 'is not shown to fall'} with rank; "
+        f"α = 8 has {'more' if many else 'not more'} than 5% of vectors at every rank (least {fixed.min():.1f})",
+    }
+    keep(setting, "alpha", study, finding)
 
 
 if __name__ == "__main__":
-    command_line(main)
+    each_base(main, __doc__)

@@ -185,10 +185,11 @@ def few_rows(setting: Setting) -> None:
     setting.fields.update({"task": str(path), "num_examples": 64})
 
 
-def command_line(main: Callable[[], None]) -> None:
-    """A study from the command line: what cannot be used is one sentence and exit code 2."""
+def each_base(study: Callable[[Setting], None], doc: str | None) -> None:
+    """A study from the command line, on each base in turn; what cannot be used is one sentence and exit code 2."""
     try:
-        main()
+        for setting in settings(doc):
+            study(setting)
     except (spectra.SpectraError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from error

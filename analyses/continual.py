@@ -13,7 +13,7 @@ Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/continual-
 from __future__ import annotations
 
 import pandas as pd
-from common import GRIDS, Progress, command_line, keep, settings
+from common import GRIDS, Progress, Setting, each_base, keep
 from six_tasks import prepared
 
 import spectra
@@ -45,34 +45,33 @@ def lost(table: pd.DataFrame, tasks: list[str]) -> pd.Series:
     return falls.groupby(["run", "seed"], sort=False).mean()
 
 
-def main() -> None:
-    """Each base in turn."""
-    for setting in settings(__doc__):
-        if not (setting.data / "tasks").is_dir():
-            print(f"continual, {setting.name}: no tasks in {setting.data}; give --data")
-            continue
-        tasks = prepared(setting.data, setting.runs / f"tasks-{setting.name}", setting.quick)
-        frames, ends = [], []
-        for method, rank in RUNS:
-            for seed in setting.seeds:
-                recipe = spectra.Recipe(
-                    base=setting.fields["base"], task="", method=method, rank=max(rank, 1), seed=seed, resume_points=0,
-                    learning_rate=GRIDS[setting.kind][method, rank][1], max_steps=2 if setting.quick else 32,
-                    max_length=64,
-                )  # fmt: skip
-                folder = setting.runs / f"continual-{setting.name}" / f"{method}-r{rank}-s{seed}"
-                study = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **setting.on_text)
-                label = "full" if method == "full" else f"LoRA r = {rank}"
-                frames.append(study.table.assign(run=label, seed=seed))
-                last = study.table[study.table["stage"] == len(tasks)].iloc[0]
-                of_tasks = spectra.transfer(study.table).iloc[-1][["average_accuracy", "backward_transfer"]]
-                values = (last["num_intruders"], *of_tasks, float("nan"), last["forgetting"])
-                ends.append({"run": label, "seed": seed, **dict(zip(COLUMNS, values, strict=True))})
-        table, end = pd.concat(frames, ignore_index=True), pd.DataFrame(ends).set_index(["run", "seed"])
-        known = learned(table)
-        end["lost of learned tasks"] = lost(table, known)
-        finding = found(table, end.reset_index(), known)
-        keep(setting, "continual", spectra.Study("continual", table, {"base": setting.fields["base"]}), finding)
+def main(setting: Setting) -> None:
+    """Of one base."""
+    if not (setting.data / "tasks").is_dir():
+        print(f"continual, {setting.name}: no tasks in {setting.data}; give --data")
+        return
+    tasks = prepared(setting.data, setting.runs / f"tasks-{setting.name}", setting.quick)
+    frames, ends = [], []
+    for method, rank in RUNS:
+        for seed in setting.seeds:
+            recipe = spectra.Recipe(
+                base=setting.fields["base"], task="", method=method, rank=max(rank, 1), seed=seed, resume_points=0,
+                learning_rate=GRIDS[setting.kind][method, rank][1], max_steps=2 if setting.quick else 32,
+                max_length=64,
+            )  # fmt: skip
+            folder = setting.runs / f"continual-{setting.name}" / f"{method}-r{rank}-s{seed}"
+            study = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **setting.on_text)
+            label = "full" if method == "full" else f"LoRA r = {rank}"
+            frames.append(study.table.assign(run=label, seed=seed))
+            last = study.table[study.table["stage"] == len(tasks)].iloc[0]
+            of_tasks = spectra.transfer(study.table).iloc[-1][["average_accuracy", "backward_transfer"]]
+            values = (last["num_intruders"], *of_tasks, float("nan"), last["forgetting"])
+            ends.append({"run": label, "seed": seed, **dict(zip(COLUMNS, values, strict=True))})
+    table, end = pd.concat(frames, ignore_index=True), pd.DataFrame(ends).set_index(["run", "seed"])
+    known = learned(table)
+    end["lost of learned tasks"] = lost(table, known)
+    finding = found(table, end.reset_index(), known)
+    keep(setting, "continual", spectra.Study("continual", table, {"base": setting.fields["base"]}), finding)
 
 
 def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str, str]:
@@ -99,4 +98,4 @@ def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str,
 
 
 if __name__ == "__main__":
-    command_line(main)
+    each_base(main, __doc__)

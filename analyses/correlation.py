@@ -15,7 +15,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from common import command_line, keep, settings
+from common import Setting, each_base, keep
 
 from spectra.studies.columns import setting_means
 from spectra.studies.statistics import RankCorrelation, rank_correlation
@@ -29,28 +29,27 @@ def partial(table: pd.DataFrame, x: str, y: str, given: str) -> RankCorrelation:
     return rank_correlation(*(column.tolist() for column in left))
 
 
-def main() -> None:
-    """Each base in turn."""
-    for setting in settings(__doc__):
-        study = setting.main_sweep()
-        runs, left_out = setting.learned(study.table)
-        table = setting_means(runs)
-        counts = "num_intruders_0.8"
-        lora = table[table["method"] == "lora"]
-        over_all, within = (rank_correlation(t[counts].tolist(), t["forgetting"].tolist()) for t in (table, lora))
-        size = rank_correlation(lora["relative_delta"].tolist(), lora["forgetting"].tolist())
-        beyond = partial(lora, counts, "forgetting", "relative_delta")
-        finding = {
-            "claim": "the number of intruders and forgetting rise together",
-            "numbers": f"means over seeds, all settings: {over_all}; LoRA only: {within}; the update's size and "
-            f"forgetting, LoRA: {size}; count and forgetting at equal size, LoRA: {beyond}{left_out}",
-            "verdict": {1: "holds", 0: "cannot tell", -1: "does not hold"}[over_all.direction]
-            + ": over all settings; within LoRA "
-            + {1: "they rise together", 0: "it cannot be told", -1: "they do not"}[within.direction]
-            + ("; also beyond the size of the update" if beyond.direction > 0 else "; not shown beyond its size"),
-        }
-        keep(setting, "correlation", dataclasses.replace(study, table=runs), finding)
+def main(setting: Setting) -> None:
+    """Of one base."""
+    study = setting.main_sweep()
+    runs, left_out = setting.learned(study.table)
+    table = setting_means(runs)
+    counts = "num_intruders_0.8"
+    lora = table[table["method"] == "lora"]
+    over_all, within = (rank_correlation(t[counts].tolist(), t["forgetting"].tolist()) for t in (table, lora))
+    size = rank_correlation(lora["relative_delta"].tolist(), lora["forgetting"].tolist())
+    beyond = partial(lora, counts, "forgetting", "relative_delta")
+    finding = {
+        "claim": "the number of intruders and forgetting rise together",
+        "numbers": f"means over seeds, all settings: {over_all}; LoRA only: {within}; the update's size and "
+        f"forgetting, LoRA: {size}; count and forgetting at equal size, LoRA: {beyond}{left_out}",
+        "verdict": {1: "holds", 0: "cannot tell", -1: "does not hold"}[over_all.direction]
+        + ": over all settings; within LoRA "
+        + {1: "they rise together", 0: "it cannot be told", -1: "they do not"}[within.direction]
+        + ("; also beyond the size of the update" if beyond.direction > 0 else "; not shown beyond its size"),
+    }
+    keep(setting, "correlation", dataclasses.replace(study, table=runs), finding)
 
 
 if __name__ == "__main__":
-    command_line(main)
+    each_base(main, __doc__)

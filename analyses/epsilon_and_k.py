@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from common import command_line, keep, settings
+from common import Setting, each_base, keep
 
 from spectra.studies.sweep import VECTORS
 
@@ -30,36 +30,35 @@ def counted(vectors: pd.DataFrame) -> dict[tuple[float, int], int]:
     }
 
 
-def main() -> None:
-    """Each base in turn."""
-    for setting in settings(__doc__):
-        picked = setting.picked()
-        whole = setting.main_sweep()
-        vectors = pd.read_parquet(setting.runs / setting.name / VECTORS)
-        rows = []
-        for run in picked.itertuples(index=False):
-            for (e, k), count in counted(vectors[vectors["run"] == run.run]).items():
-                label = "full" if run.method == "full" else f"LoRA r = {run.rank:g}"
-                rows.append({"run": label, "seed": run.seed, "epsilon": e, "k": k, "num_intruders": count})
-        table = pd.DataFrame(rows)
-        mean = table.groupby(["run", "epsilon", "k"])["num_intruders"].mean().unstack("run")
-        low = mean["LoRA r = 1"]
-        some = (low > 0) | (mean["full"] > 0)
-        above = int((low > mean["full"])[some].sum())
-        verdict = "holds" if above == some.sum() else "does not hold" if above < some.sum() / 2 else "cannot tell"
-        verdict = verdict if some.any() else "cannot tell"
-        keep(
-            setting,
-            "epsilon_and_k",
-            dataclasses.replace(whole, kind="counts", table=table),
-            {
-                "claim": "low-rank LoRA has more intruders than full tuning at every ε and k",
-                "numbers": f"rank 1 is above full tuning at {above} of {some.sum()} pairs of ε and k with any",
-                "verdict": f"{verdict}: at k = 10 the means are "
-                + ", ".join(f"{low[e, 10]:.0f} / {mean['full'][e, 10]:.0f} (ε = {e:g})" for e in (0.3, 0.5, 0.7, 0.9)),
-            },
-        )
+def main(setting: Setting) -> None:
+    """Of one base."""
+    picked = setting.picked()
+    whole = setting.main_sweep()
+    vectors = pd.read_parquet(setting.runs / setting.name / VECTORS)
+    rows = []
+    for run in picked.itertuples(index=False):
+        for (e, k), count in counted(vectors[vectors["run"] == run.run]).items():
+            label = "full" if run.method == "full" else f"LoRA r = {run.rank:g}"
+            rows.append({"run": label, "seed": run.seed, "epsilon": e, "k": k, "num_intruders": count})
+    table = pd.DataFrame(rows)
+    mean = table.groupby(["run", "epsilon", "k"])["num_intruders"].mean().unstack("run")
+    low = mean["LoRA r = 1"]
+    some = (low > 0) | (mean["full"] > 0)
+    above = int((low > mean["full"])[some].sum())
+    verdict = "holds" if above == some.sum() else "does not hold" if above < some.sum() / 2 else "cannot tell"
+    verdict = verdict if some.any() else "cannot tell"
+    keep(
+        setting,
+        "epsilon_and_k",
+        dataclasses.replace(whole, kind="counts", table=table),
+        {
+            "claim": "low-rank LoRA has more intruders than full tuning at every ε and k",
+            "numbers": f"rank 1 is above full tuning at {above} of {some.sum()} pairs of ε and k with any",
+            "verdict": f"{verdict}: at k = 10 the means are "
+            + ", ".join(f"{low[e, 10]:.0f} / {mean['full'][e, 10]:.0f} (ε = {e:g})" for e in (0.3, 0.5, 0.7, 0.9)),
+        },
+    )
 
 
 if __name__ == "__main__":
-    command_line(main)
+    each_base(main, __doc__)

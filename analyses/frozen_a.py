@@ -10,41 +10,40 @@ Verdict: encoder: cannot tell; decoder: does not hold. Numbers: results/frozen_a
 
 from __future__ import annotations
 
-from common import GRIDS, command_line, keep, picked_rate, settings
+from common import GRIDS, Setting, each_base, keep, picked_rate
 
 from spectra.studies.statistics import spread
 
 
-def main() -> None:
-    """Each base in turn."""
-    for setting in settings(__doc__):
-        rates = GRIDS[setting.kind]["lora", 8]
-        study = setting.sweep([{"method": m, "rank": 8, "learning_rate": rates} for m in ("lora", "lora-fa")])
-        chosen = {m: picked_rate(group) for m, group in study.table.groupby("method")}
-        counts = {m: group["num_intruders_0.8"] for m, group in chosen.items()}
-        words = "; ".join(
-            f"{m} at {g['learning_rate'].iloc[0]:g} (accuracy {spread(g['accuracy'].tolist(), 3)}): "
-            f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}"
-            for m, g in chosen.items()
-        )
-        same_rate = "; ".join(
-            f"{rate:g}: {spread(g[g['method'] == 'lora']['num_intruders_0.8'].tolist())} and "
-            f"{spread(g[g['method'] == 'lora-fa']['num_intruders_0.8'].tolist())}"
-            for rate, g in study.table.groupby("learning_rate")
-        )
-        fewer = counts["lora-fa"].max() < counts["lora"].min() and counts["lora-fa"].mean() <= counts["lora"].mean() / 2
-        more = counts["lora-fa"].min() > counts["lora"].max()
-        means = {m: g[["accuracy", "accuracy_standard_error"]].mean() for m, g in chosen.items()}
-        gap = means["lora-fa"]["accuracy"] - means["lora"]["accuracy"]
-        equal = abs(gap) < 2**0.5 * means["lora"]["accuracy_standard_error"]
-        finding = {
-            "claim": "a frozen orthonormal A plants sharply fewer intruders (half or less) at equal accuracy",
-            "numbers": f"intruders at ε = 0.5 / 0.8: {words}; at the same rates, ε = 0.8: {same_rate}",
-            "verdict": ("holds" if fewer and equal else "does not hold" if more else "cannot tell")
-            + f": half as many and fewer in every seed: {'yes' if fewer else 'no'}; accuracy {gap:+.3f} with A frozen",
-        }
-        keep(setting, "frozen_a", study, finding)
+def main(setting: Setting) -> None:
+    """Of one base."""
+    rates = GRIDS[setting.kind]["lora", 8]
+    study = setting.sweep([{"method": m, "rank": 8, "learning_rate": rates} for m in ("lora", "lora-fa")])
+    chosen = {m: picked_rate(group) for m, group in study.table.groupby("method")}
+    counts = {m: group["num_intruders_0.8"] for m, group in chosen.items()}
+    words = "; ".join(
+        f"{m} at {g['learning_rate'].iloc[0]:g} (accuracy {spread(g['accuracy'].tolist(), 3)}): "
+        f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}"
+        for m, g in chosen.items()
+    )
+    same_rate = "; ".join(
+        f"{rate:g}: {spread(g[g['method'] == 'lora']['num_intruders_0.8'].tolist())} and "
+        f"{spread(g[g['method'] == 'lora-fa']['num_intruders_0.8'].tolist())}"
+        for rate, g in study.table.groupby("learning_rate")
+    )
+    fewer = counts["lora-fa"].max() < counts["lora"].min() and counts["lora-fa"].mean() <= counts["lora"].mean() / 2
+    more = counts["lora-fa"].min() > counts["lora"].max()
+    means = {m: g[["accuracy", "accuracy_standard_error"]].mean() for m, g in chosen.items()}
+    gap = means["lora-fa"]["accuracy"] - means["lora"]["accuracy"]
+    equal = abs(gap) < 2**0.5 * means["lora"]["accuracy_standard_error"]
+    finding = {
+        "claim": "a frozen orthonormal A plants sharply fewer intruders (half or less) at equal accuracy",
+        "numbers": f"intruders at ε = 0.5 / 0.8: {words}; at the same rates, ε = 0.8: {same_rate}",
+        "verdict": ("holds" if fewer and equal else "does not hold" if more else "cannot tell")
+        + f": half as many and fewer in every seed: {'yes' if fewer else 'no'}; accuracy {gap:+.3f} with A frozen",
+    }
+    keep(setting, "frozen_a", study, finding)
 
 
 if __name__ == "__main__":
-    command_line(main)
+    each_base(main, __doc__)

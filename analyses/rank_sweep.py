@@ -12,42 +12,41 @@ from __future__ import annotations
 
 import dataclasses
 
-from common import command_line, keep, settings
+from common import Setting, each_base, keep
 
 from spectra.studies.statistics import rank_correlation, spread
 
 
-def main() -> None:
-    """Each base in turn."""
-    for setting in settings(__doc__):
-        whole = setting.main_sweep()
-        picked = setting.picked()
-        lora, full = picked[picked["method"] == "lora"], picked[picked["method"] == "full"]
-        trend = rank_correlation(lora["rank"].tolist(), lora["num_intruders_0.8"].tolist())
-        groups = {**{f"r = {rank:g}": group for rank, group in lora.groupby("rank")}, "full": full}
-        counts = "; ".join(
-            f"{label} (rate {g['learning_rate'].iloc[0]:g}, accuracy {spread(g['accuracy'].tolist(), 3)}): "
-            f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}, "
-            f"forgetting {spread(g['forgetting'].tolist(), 2)} nats"
-            for label, g in groups.items()
-        )
-        lowest = lora[lora["rank"] == lora["rank"].min()]
-        none = full["num_intruders_0.8"].max() < 0.05 * full["num_vectors"].max()
-        more = none and lowest["num_intruders_0.8"].min() > full["num_intruders_0.8"].max()
-        falls = trend.direction < 0
-        planted = picked["num_intruders_0.8"].max() > 0
-        verdict = "holds" if more and falls else "does not hold" if planted and not (more or falls) else "cannot tell"
-        verdict += f": full tuning {'stays' if none else 'does not stay'} below 5% of the vectors and rank 1 is "
-        verdict += f"{'above' if more else 'not above'} it in every seed; rank and count {trend}"
-        claim = "low-rank LoRA plants intruders, fewer as r grows (α = 2r), full tuning almost none"
-        result = dataclasses.replace(whole, table=whole.table.assign(picked=whole.table["run"].isin(picked["run"])))
-        keep(
-            setting,
-            "rank_sweep",
-            result,
-            {"claim": claim, "numbers": f"intruders at ε = 0.5 / 0.8: {counts}", "verdict": verdict},
-        )
+def main(setting: Setting) -> None:
+    """Of one base."""
+    whole = setting.main_sweep()
+    picked = setting.picked()
+    lora, full = picked[picked["method"] == "lora"], picked[picked["method"] == "full"]
+    trend = rank_correlation(lora["rank"].tolist(), lora["num_intruders_0.8"].tolist())
+    groups = {**{f"r = {rank:g}": group for rank, group in lora.groupby("rank")}, "full": full}
+    counts = "; ".join(
+        f"{label} (rate {g['learning_rate'].iloc[0]:g}, accuracy {spread(g['accuracy'].tolist(), 3)}): "
+        f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}, "
+        f"forgetting {spread(g['forgetting'].tolist(), 2)} nats"
+        for label, g in groups.items()
+    )
+    lowest = lora[lora["rank"] == lora["rank"].min()]
+    none = full["num_intruders_0.8"].max() < 0.05 * full["num_vectors"].max()
+    more = none and lowest["num_intruders_0.8"].min() > full["num_intruders_0.8"].max()
+    falls = trend.direction < 0
+    planted = picked["num_intruders_0.8"].max() > 0
+    verdict = "holds" if more and falls else "does not hold" if planted and not (more or falls) else "cannot tell"
+    verdict += f": full tuning {'stays' if none else 'does not stay'} below 5% of the vectors and rank 1 is "
+    verdict += f"{'above' if more else 'not above'} it in every seed; rank and count {trend}"
+    claim = "low-rank LoRA plants intruders, fewer as r grows (α = 2r), full tuning almost none"
+    result = dataclasses.replace(whole, table=whole.table.assign(picked=whole.table["run"].isin(picked["run"])))
+    keep(
+        setting,
+        "rank_sweep",
+        result,
+        {"claim": claim, "numbers": f"intruders at ε = 0.5 / 0.8: {counts}", "verdict": verdict},
+    )
 
 
 if __name__ == "__main__":
-    command_line(main)
+    each_base(main, __doc__)

@@ -10,34 +10,33 @@ Verdict: encoder: holds; decoder: holds. Numbers: results/variants-*.json, and t
 
 from __future__ import annotations
 
-from common import GRIDS, command_line, keep, settings
+from common import GRIDS, Setting, each_base, keep
 
 from spectra.studies.statistics import spread
 
 
-def main() -> None:
-    """Each base in turn."""
-    for setting in settings(__doc__):
-        rate = GRIDS[setting.kind]["lora", 8][1]
-        variants = [{"method": m, "rank": 8, "learning_rate": rate} for m in ("lora", "dora")]
-        variants.append({"method": "rslora", "rank": 8, "learning_rate": round(rate / 8**0.5, 7)})
-        study = setting.sweep(variants)
-        groups = {f"{m} at {r:g}": g for (m, r), g in study.table.groupby(["method", "learning_rate"], sort=False)}
-        words = "; ".join(
-            f"{name} (accuracy {spread(g['accuracy'].tolist(), 3)}): {spread(g['num_intruders_0.5'].tolist())} / "
-            f"{spread(g['num_intruders_0.8'].tolist())}"
-            for name, g in groups.items()
-        )
-        planted = [name for name, g in groups.items() if g["num_intruders_0.8"].min() > 0]
-        first = list(groups)[:1]  # LoRA itself
-        finding = {
-            "claim": "variants of LoRA plant intruders as LoRA does",
-            "numbers": f"intruders at ε = 0.5 / 0.8: {words}",
-            "verdict": ("holds" if planted == list(groups) else "does not hold" if planted == first else "cannot tell")
-            + f": {len(planted)} of {len(groups)} plant some at ε = 0.8 in every seed",
-        }
-        keep(setting, "variants", study, finding)
+def main(setting: Setting) -> None:
+    """Of one base."""
+    rate = GRIDS[setting.kind]["lora", 8][1]
+    variants = [{"method": m, "rank": 8, "learning_rate": rate} for m in ("lora", "dora")]
+    variants.append({"method": "rslora", "rank": 8, "learning_rate": round(rate / 8**0.5, 7)})
+    study = setting.sweep(variants)
+    groups = {f"{m} at {r:g}": g for (m, r), g in study.table.groupby(["method", "learning_rate"], sort=False)}
+    words = "; ".join(
+        f"{name} (accuracy {spread(g['accuracy'].tolist(), 3)}): {spread(g['num_intruders_0.5'].tolist())} / "
+        f"{spread(g['num_intruders_0.8'].tolist())}"
+        for name, g in groups.items()
+    )
+    planted = [name for name, g in groups.items() if g["num_intruders_0.8"].min() > 0]
+    first = list(groups)[:1]  # LoRA itself
+    finding = {
+        "claim": "variants of LoRA plant intruders as LoRA does",
+        "numbers": f"intruders at ε = 0.5 / 0.8: {words}",
+        "verdict": ("holds" if planted == list(groups) else "does not hold" if planted == first else "cannot tell")
+        + f": {len(planted)} of {len(groups)} plant some at ε = 0.8 in every seed",
+    }
+    keep(setting, "variants", study, finding)
 
 
 if __name__ == "__main__":
-    command_line(main)
+    each_base(main, __doc__)
