@@ -31,8 +31,8 @@ studies: $(INSTALLED)
 	$(if $(findstring --base,$(STUDIES))$(findstring --quick,$(STUDIES)),,$(BIN)/python analyses/summary.py)
 
 studies-%: $(INSTALLED)
-	for study in rank_sweep similarity epsilon_and_k learning_rate alpha dataset_size frozen_a variants effective_rank \
-	  dynamics correlation intervention continual; do \
+	for study in rank_sweep similarity forgetting epsilon_and_k learning_rate alpha dataset_size frozen_a variants effective_rank \
+	  seeds dynamics along_training correlation intervention continual continual_similarity; do \
 	  OMP_NUM_THREADS=1 $(BIN)/python analyses/$$study.py $(if $(filter own,$*),,--only $*) $(STUDIES) || exit 1; done
 
 figures: $(INSTALLED)

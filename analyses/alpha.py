@@ -10,29 +10,24 @@ Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/alpha-*.js
 
 from __future__ import annotations
 
-from common import Setting, each_base, keep
+from common import ALPHA_TIMES_RATE, Setting, each_base, keep
+from curves import keep_counts
 
 from spectra.studies.statistics import rank_correlation, spread
-
-RANKS = (1, 8, 64)
-ALPHA_TIMES_RATE = {"encoder": 0.032, "decoder": 0.016}  # that of the middle rate of rank 8 in the main sweep
 
 
 def main(setting: Setting) -> None:
     """Of one base."""
-    product = ALPHA_TIMES_RATE[setting.kind]
-    variants = [
-        {"method": "lora", "rank": r, "alpha": float(alpha), "learning_rate": product / alpha}
-        for r in RANKS
-        for alpha in (8, 2 * r)
-    ]
-    study = setting.sweep(variants)
-    table = study.table.assign(rule=["8" if a == 8 else "2r" for a in study.table["alpha"]])
+    study = setting.alpha_sweep()
+    table = study.table
+    labels = [f"r = {row.rank:g}, α = {row.rule}" for row in table.itertuples()]
+    keep_counts(setting, dict(list(table.groupby(labels, sort=False))), "alpha")
     words, trends = [], {}
     for rule, group in table.groupby("rule"):
         counts = "num_intruders_0.8"
         by_rank = ", ".join(
-            f"r = {rank:g}: {spread(g[counts].tolist())} (accuracy {g['accuracy'].mean():.2f})"
+            f"r = {rank:g}: {spread(g[counts].tolist())} (accuracy {g['accuracy'].mean():.2f}, forgetting "
+            f"{g['forgetting'].mean():.2f} nats)"
             for rank, g in group.groupby("rank")
         )
         known, left_out = setting.learned(group)
@@ -44,7 +39,7 @@ def main(setting: Setting) -> None:
     verdict = "holds" if falls and many else "does not hold" if trends["2r"].direction > 0 else "cannot tell"
     finding = {
         "claim": "with α = 8 many intruders at every rank, with α = 2r fewer as r grows",
-        "numbers": f"intruders at ε = 0.8, α · rate = {product:g}: {'; '.join(words)}",
+        "numbers": f"intruders at ε = 0.8, α · rate = {ALPHA_TIMES_RATE[setting.kind]:g}: {'; '.join(words)}",
         "verdict": f"{verdict}: with α = 2r the count {'falls' if falls else 'is not shown to fall'} with rank; "
         f"α = 8 has {'more' if many else 'not more'} than 5% of vectors at every rank (least {fixed.min():.1f})",
     }

@@ -27,6 +27,7 @@ from spectra.trainer.loading import is_causal, model_directory
 from spectra.trainer.tasks import load_task
 
 SEEDS = [0, 1, 2]
+ALPHA_TIMES_RATE = {"encoder": 0.032, "decoder": 0.016}  # that of the middle rate of rank 8 in the grid below
 RESULTS = Path(__file__).parent / "results"
 # Rates for each method: where accuracy rises and falls again. α = 2r throughout, the paper's rule.
 GRIDS: dict[str, dict[tuple[str, int], list[float]]] = {
@@ -84,6 +85,18 @@ class Setting:
         """Of the main sweep, each rank's runs at the largest rate as accurate as its best within a standard error."""
         table = self.main_sweep().table
         return pd.concat([picked_rate(group) for _, group in table.groupby(table["rank"].fillna(0.0))]).sort_index()
+
+    def alpha_sweep(self) -> spectra.Study:
+        """LoRA of ranks 1, 8 and 64, α = 8 and α = 2r (column rule), the product of α and the rate the same."""
+        product = ALPHA_TIMES_RATE[self.kind]
+        variants = [
+            {"method": "lora", "rank": rank, "alpha": float(alpha), "learning_rate": product / alpha}
+            for rank in (1, 8, 64)
+            for alpha in (8, 2 * rank)
+        ]
+        study = self.sweep(variants)
+        rule = ["8" if alpha == 8 else "2r" for alpha in study.table["alpha"]]
+        return dataclasses.replace(study, table=study.table.assign(rule=rule))
 
     @property
     def on_text(self) -> dict[str, Any]:

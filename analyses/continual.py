@@ -2,9 +2,10 @@
 
 Question: tuned on six tasks in a row and merged after each, does low-rank LoRA gather intruders, and lose more of the
 earlier tasks than full tuning does?
-Method: mnli, mrpc (for QQP), sst2, siqa, winogrande, fever, in the paper's order; full tuning and LoRA of rank 8 at the
-middle rate, 32 steps a task, three seeds; new linear heads on the frozen body; spectra against the original base. What
-is forgotten of tasks is counted over those that both methods learned: two standard errors above the base's own body.
+Method: mnli, mrpc (for QQP), sst2, siqa, winogrande, fever, in the paper's order; full tuning and LoRA of rank 8 at
+their middle rates; 32 steps a task, three seeds; new linear heads on the frozen body; spectra against the original
+base. What is forgotten of tasks is counted over those that every method learned: two standard errors above the base's
+own body.
 Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/continual-*.json, and the table in the README.
 
     python analyses/continual.py [--quick]
@@ -12,14 +13,17 @@ Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/continual-
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
-from common import GRIDS, Progress, Setting, each_base, keep
+from common import ALPHA_TIMES_RATE, GRIDS, Progress, Setting, each_base, keep
 from six_tasks import prepared
 
 import spectra
 from spectra.studies.statistics import spread
 
-RUNS = (("full", 0), ("lora", 8))
+LORA = {"LoRA r = 8": (8, 16)}  # rank and α
 COLUMNS = {
     "intruders": 1,
     "average accuracy": 3,
@@ -30,7 +34,7 @@ COLUMNS = {
 
 
 def learned(table: pd.DataFrame) -> list[str]:
-    """The tasks that both methods do better on, right after training on them, than the untouched base's body."""
+    """The tasks that every method does better on, right after training on them, than the untouched base's body."""
     own = table[table["trained_on"] == table["task"]]
     after = own.pivot_table(index="task", columns="run", values="accuracy", sort=False)
     before = table[table["stage"] == 0].groupby("task")[["accuracy", "accuracy_standard_error"]].mean()
@@ -45,6 +49,22 @@ def lost(table: pd.DataFrame, tasks: list[str]) -> pd.Series:
     return falls.groupby(["run", "seed"], sort=False).mean()
 
 
+def methods(kind: str) -> dict[str, dict[str, Any]]:
+    """The recipe fields of each method."""
+    rate = GRIDS[kind]["full", 0][1]
+    fields: dict[str, dict[str, Any]] = {"full": {"method": "full", "rank": 1, "learning_rate": rate}}
+    for label, (rank, alpha) in LORA.items():
+        fields[label] = {"method": "lora", "rank": rank, "learning_rate": ALPHA_TIMES_RATE[kind] / alpha}
+        fields[label] |= {"alpha": float(alpha)} if alpha != 2 * rank else {}
+    return fields
+
+
+def stages(setting: Setting, label: str, seed: int) -> Path:
+    """Where the stages of a method and seed are kept."""
+    name = label.lower().replace(" = ", "").replace(", α", "-a").replace(" ", "-")
+    return setting.runs / f"continual-{setting.name}" / f"{name}-s{seed}"
+
+
 def main(setting: Setting) -> None:
     """Of one base."""
     if not (setting.data / "tasks").is_dir():
@@ -52,16 +72,14 @@ def main(setting: Setting) -> None:
         return
     tasks = prepared(setting.data, setting.runs / f"tasks-{setting.name}", setting.quick)
     frames, ends = [], []
-    for method, rank in RUNS:
+    for label, fields in methods(setting.kind).items():
         for seed in setting.seeds:
             recipe = spectra.Recipe(
-                base=setting.fields["base"], task="", method=method, rank=max(rank, 1), seed=seed, resume_points=0,
-                learning_rate=GRIDS[setting.kind][method, rank][1], max_steps=2 if setting.quick else 32,
-                max_length=64,
+                base=setting.fields["base"], task="", seed=seed, resume_points=0, max_length=64,
+                max_steps=2 if setting.quick else 32, **fields,
             )  # fmt: skip
-            folder = setting.runs / f"continual-{setting.name}" / f"{method}-r{rank}-s{seed}"
+            folder = stages(setting, label, seed)
             study = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **setting.on_text)
-            label = "full" if method == "full" else f"LoRA r = {rank}"
             frames.append(study.table.assign(run=label, seed=seed))
             last = study.table[study.table["stage"] == len(tasks)].iloc[0]
             of_tasks = spectra.transfer(study.table).iloc[-1][["average_accuracy", "backward_transfer"]]
@@ -81,8 +99,8 @@ def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str,
         f"{label}: " + ", ".join(f"{column} {spread(g[column].tolist(), digits)}" for column, digits in columns.items())
         for label, g in end.groupby("run", sort=False)
     )
-    lora, full = end[end["run"] != "full"], end[end["run"] == "full"]
-    gathers = table[table["run"] != "full"].groupby("stage")["num_intruders"].mean().dropna()
+    lora, full = end[end["run"] == "LoRA r = 8"], end[end["run"] == "full"]
+    gathers = table[table["run"] == "LoRA r = 8"].groupby("stage")["num_intruders"].mean().dropna()
     piles = gathers.iloc[-1] > gathers.iloc[0] and lora["intruders"].min() > full["intruders"].max()
     loses = lora["lost of learned tasks"].min() > full["lost of learned tasks"].max()
     less = (lora.max(numeric_only=True) < full.min(numeric_only=True))[["intruders", "lost of learned tasks"]].any()
@@ -91,8 +109,8 @@ def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str,
         "numbers": f"after six tasks, ε = 0.8: {words}; untouched base, average accuracy "
         f"{table[table['stage'] == 0]['accuracy'].mean():.3f}",
         "verdict": ("holds" if piles and loses else "does not hold" if less else "cannot tell")
-        + f": LoRA's mean count goes from {gathers.iloc[0]:.1f} after one task to {gathers.iloc[-1]:.1f} after six, "
-        f"full tuning's to {full['intruders'].mean():.1f}; learned beyond two standard errors by both: "
+        + f": rank 8's mean count goes from {gathers.iloc[0]:.1f} after one task to {gathers.iloc[-1]:.1f} after six, "
+        f"full tuning's to {full['intruders'].mean():.1f}; learned beyond two standard errors by all: "
         f"{', '.join(known) or 'none'}",
     }
 

@@ -1,8 +1,8 @@
 """Do intruders come with more data?
 
-Question: does training on more examples plant more intruders, until it saturates?
-Method: LoRA of rank 8 at its middle rate, one epoch over 240, 480, 960, 1,920 examples (so more steps as well), three
-seeds; Spearman's ρ of size and count, and the step from the second largest to the largest size.
+Question: does training on more examples plant more intruders at rank 8, and at rank 1 about as many?
+Method: LoRA of ranks 1 and 8 at their middle rates, one epoch over 240, 480, 960, 1,920 examples (so more steps as
+well), three seeds; Spearman's ρ of size and count of each, and the step from the second largest to the largest size.
 Verdict: encoder: holds; decoder: cannot tell. Numbers: results/dataset_size-*.json, and the table in the README.
 
     python analyses/dataset_size.py [--quick]
@@ -11,6 +11,7 @@ Verdict: encoder: holds; decoder: cannot tell. Numbers: results/dataset_size-*.j
 from __future__ import annotations
 
 from common import GRIDS, Setting, each_base, keep
+from curves import keep_counts
 
 from spectra.studies.statistics import rank_correlation, spread
 
@@ -19,21 +20,28 @@ SIZES = [240, 480, 960, 1920]
 
 def main(setting: Setting) -> None:
     """Of one base."""
-    rate = GRIDS[setting.kind]["lora", 8][1]
     sizes = [16, 32, 48, 64] if setting.quick else SIZES
-    study = setting.sweep([{"rank": 8, "learning_rate": rate, "num_examples": size} for size in sizes])
-    counts = "num_intruders_0.8"
-    by_size = study.table.groupby("num_examples")[counts]
-    found = rank_correlation(study.table["num_examples"].tolist(), study.table[counts].tolist())
-    *_, before, last = by_size.mean()
-    words = ", ".join(f"{size}: {spread(values.tolist())}" for size, values in by_size)
-    saturated = last <= before + by_size.std().iloc[-1]
+    rates = {rank: GRIDS[setting.kind]["lora", rank][1] for rank in (1, 8)}
+    study = setting.sweep([{"rank": r, "learning_rate": rate, "num_examples": sizes} for r, rate in rates.items()])
+    labels = [f"r = {row.rank:g}, {row.num_examples:g} examples" for row in study.table.itertuples()]
+    keep_counts(setting, dict(list(study.table.groupby(labels, sort=False))), "dataset_size")
+    words, steps, directions = [], [], []
+    for rank, group in study.table.groupby("rank"):
+        by_size = group.groupby("num_examples")["num_intruders_0.8"]
+        found = rank_correlation(group["num_examples"].tolist(), group["num_intruders_0.8"].tolist())
+        each = ", ".join(f"{size}: {spread(values.tolist())}" for size, values in by_size)
+        *_, before, last = by_size.mean()
+        within = "within" if last <= before + by_size.std().iloc[-1] else "by more than"
+        words.append(f"r = {rank:g}: {each} ({found})")
+        steps.append(f"r = {rank:g} from {before:.1f} to {last:.1f}, {within} a standard deviation")
+        directions.append(found.direction)
     finding = {
-        "claim": "more training data plants more intruders",
-        "numbers": f"intruders at ε = 0.8 by examples: {words} ({found})",
-        "verdict": ("holds" if found.direction > 0 else "does not hold" if found.direction < 0 else "cannot tell")
-        + f": from {sizes[-2]} to {sizes[-1]} examples the mean goes from {before:.1f} to {last:.1f}, "
-        + f"{'within' if saturated else 'by more than'} a standard deviation",
+        "claim": "more training data plants more intruders (r = 8)",
+        "numbers": f"intruders at ε = 0.8 by examples: {'; '.join(words)}",
+        "verdict": {1: "holds", -1: "does not hold"}.get(directions[-1], "cannot tell")
+        + f": at r = 8 ρ is {'' if directions[-1] > 0 else 'not '}above zero (interval and p), at r = 1 "
+        f"{'too' if directions[0] > 0 else 'not'}; from {sizes[-2]} to {sizes[-1]} examples the mean goes, "
+        + "; ".join(steps),
     }
     keep(setting, "dataset_size", study, finding)
 

@@ -11,6 +11,7 @@ Verdict: encoder: cannot tell; decoder: does not hold. Numbers: results/frozen_a
 from __future__ import annotations
 
 from common import GRIDS, Setting, each_base, keep, picked_rate
+from curves import keep_counts
 
 from spectra.studies.statistics import spread
 
@@ -20,6 +21,7 @@ def main(setting: Setting) -> None:
     rates = GRIDS[setting.kind]["lora", 8]
     study = setting.sweep([{"method": m, "rank": 8, "learning_rate": rates} for m in ("lora", "lora-fa")])
     chosen = {m: picked_rate(group) for m, group in study.table.groupby("method")}
+    keep_counts(setting, {f"{m} at {g['learning_rate'].iloc[0]:g}": g for m, g in chosen.items()}, "frozen_a")
     counts = {m: group["num_intruders_0.8"] for m, group in chosen.items()}
     words = "; ".join(
         f"{m} at {g['learning_rate'].iloc[0]:g} (accuracy {spread(g['accuracy'].tolist(), 3)}): "

@@ -11,6 +11,7 @@ from common import RESULTS
 
 ORDER = (
     "rank_sweep",
+    "forgetting",
     "epsilon_and_k",
     "learning_rate",
     "alpha",
@@ -18,7 +19,9 @@ ORDER = (
     "frozen_a",
     "variants",
     "effective_rank",
+    "seeds",
     "dynamics",
+    "along_training",
     "correlation",
     "intervention",
     "continual",

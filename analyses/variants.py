@@ -11,6 +11,7 @@ Verdict: encoder: holds; decoder: holds. Numbers: results/variants-*.json, and t
 from __future__ import annotations
 
 from common import GRIDS, Setting, each_base, keep
+from curves import keep_counts
 
 from spectra.studies.statistics import spread
 
@@ -22,6 +23,8 @@ def main(setting: Setting) -> None:
     variants.append({"method": "rslora", "rank": 8, "learning_rate": round(rate / 8**0.5, 7)})
     study = setting.sweep(variants)
     groups = {f"{m} at {r:g}": g for (m, r), g in study.table.groupby(["method", "learning_rate"], sort=False)}
+    full = setting.picked().query("method == 'full'")
+    keep_counts(setting, groups | {f"full at {full['learning_rate'].iloc[0]:g}": full}, "variants")
     words = "; ".join(
         f"{name} (accuracy {spread(g['accuracy'].tolist(), 3)}): {spread(g['num_intruders_0.5'].tolist())} / "
         f"{spread(g['num_intruders_0.8'].tolist())}"

@@ -1,17 +1,13 @@
-"""Intruders against the rank with α = 8 and with α = 2r, the product of α and the rate kept."""
+"""Intruders with α = 8 and with α = 2r, the product of α and the rate kept: by rank, by ε, by k (paper: Fig. 19)."""
 
-import dataclasses
-
-from gallery import drawn
+from gallery import by_epsilon, by_k, drawn
 
 from spectra import plot_sweep
 
 
-def draw(study, ax):
-    rule = ["8" if alpha == 8 else "2r" for alpha in study.table["alpha"]]
-    study = dataclasses.replace(study, table=study.table.assign(rule=rule))
+def by_rank(study, ax):
     plot_sweep(study, "rank", "num_intruders_0.8", by="rule", ax=ax)
     ax.get_legend().set_title("α")
 
 
-drawn(__file__, "alpha", draw)
+drawn(__file__, "alpha", by_rank, ("alpha-counts", by_epsilon), ("alpha-counts", by_k))

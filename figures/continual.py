@@ -1,27 +1,34 @@
-"""Accuracy on each of six tasks after each stage, full tuning and LoRA; and the intruders against the original base."""
+"""Accuracy on each of six tasks as training goes on to the next (paper: Fig. 9a, 17), and the intruders gathered."""
 
-from gallery import drawn, only
+import dataclasses
 
-from spectra import plot_continual
-from spectra.plots.style import line_styles
+from gallery import drawn, lines, only
+
+TASKS = ("mnli", "mrpc", "sst2", "siqa", "winogrande", "fever")
 
 
-def accuracy(label):
+def task(name, runs):
+    """Accuracy on one task after each stage; dotted: untouched base, line: the stage it is trained in."""
+
     def draw(study, ax):
-        plot_continual(only(study, run=label), ax=ax)
-        ax.set_ylabel(f"{label}: accuracy, new heads")
+        study = only(study, task=name)
+        lines(ax, only(study, run=runs, stage=list(range(1, 7))), "stage", "accuracy")
+        ax.axhline(study.table.loc[study.table["stage"] == 0, "accuracy"].mean(), color="black", linestyle=":")
+        ax.axvline(TASKS.index(name) + 1, color="gray", linewidth=0.8)
+        ax.set_xlim(0.8, 6.2)
+        ax.set_xlabel("stage")
+        ax.set_ylabel(f"accuracy on {name}")
 
     return draw
 
 
-def intruders(study, ax):
-    stages = study.table[study.table["stage"] > 0].drop_duplicates(["run", "seed", "stage"])
-    for (label, group), style in zip(stages.groupby("run", sort=False), line_styles(), strict=False):
-        cells = group.groupby("stage")["num_intruders"]
-        ax.errorbar(cells.mean().index, cells.mean(), yerr=cells.std(), label=label, capsize=2, **style)
+def gathered(study, ax):
+    stages = only(study, stage=list(range(1, 7))).table.drop_duplicates(["run", "seed", "stage"])
+    lines(ax, dataclasses.replace(study, table=stages), "stage", "num_intruders")
     ax.set_xlabel("stage")
     ax.set_ylabel("intruders (ε = 0.8)")
-    ax.legend(frameon=False, fontsize=8)
 
 
-drawn(__file__, "continual", accuracy("full"), accuracy("LoRA r = 8"), intruders)
+if __name__ == "__main__":
+    RUNS = ["full", "LoRA r = 8", "LoRA r = 64"]
+    drawn(__file__, "continual", *(task(name, RUNS) for name in TASKS), gathered, height=2.6)

@@ -1,4 +1,4 @@
-"""Forgetting against the number of intruders, and against the size of the update, a point a run."""
+"""Intruders against forgetting and accuracy (paper: Fig. 11), and the size of the update against forgetting."""
 
 from gallery import drawn
 
@@ -12,4 +12,10 @@ def against_size(study, ax):
     ax.minorticks_off()
 
 
-drawn(__file__, "correlation", lambda study, ax: plot_correlation(study, "num_intruders_0.8", ax=ax), against_size)
+drawn(
+    __file__,
+    "correlation",
+    lambda study, ax: plot_correlation(study, "num_intruders_0.8", ax=ax),
+    lambda study, ax: plot_correlation(study, "num_intruders_0.8", "accuracy", ax=ax),
+    against_size,
+)

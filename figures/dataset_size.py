@@ -1,7 +1,21 @@
-"""Intruders against the number of training examples, one epoch each."""
+"""Intruders after training on more and more examples, one epoch each: by size, by ε and by k (paper: Fig. 16)."""
 
-from gallery import drawn
+from gallery import by_epsilon, by_k, drawn, only
 
 from spectra import plot_sweep
 
-drawn(__file__, "dataset_size", lambda study, ax: plot_sweep(study, "num_examples", "num_intruders_0.8", ax=ax))
+
+def of_rank(draw, rank):
+    def part(study, ax):
+        labels = [label for label in study.table["run"].unique() if label.startswith(f"r = {rank},")]
+        draw(only(study, run=labels), ax)
+
+    return "dataset_size-counts", part
+
+
+drawn(
+    __file__,
+    "dataset_size",
+    lambda study, ax: plot_sweep(study, "num_examples", "num_intruders_0.8", by="rank", ax=ax),
+    *(of_rank(draw, rank) for rank in (1, 8) for draw in (by_epsilon, by_k)),
+)

@@ -1,4 +1,4 @@
-"""Forgetting and accuracy against the scale λ of the top intruders, and of the controls."""
+"""Forgetting bought back and accuracy lost against the scale λ of the top intruders, and of controls (Fig. 12, 13)."""
 
 from gallery import drawn
 

@@ -1,19 +1,5 @@
-"""Intruders of LoRA's variants at rank 8; rsLoRA also at the rate that makes its scale LoRA's."""
+"""Intruders of LoRA's variants at rank 8 and of full tuning against ε (paper: Fig. 23)."""
 
-import dataclasses
+from gallery import by_epsilon, drawn
 
-from gallery import drawn
-
-from spectra import plot_sweep
-
-
-def draw(study, ax):
-    table = study.table
-    names = table["method"] + "\n" + table["learning_rate"].map("{:.2g}".format)
-    study = dataclasses.replace(study, table=table.assign(variant=names))
-    plot_sweep(study, "variant", "num_intruders_0.8", ax=ax)
-    ax.containers[0].lines[0].set_linestyle("none")
-    ax.set_xlabel("method and rate")
-
-
-drawn(__file__, "variants", draw)
+drawn(__file__, "variants-counts", by_epsilon)

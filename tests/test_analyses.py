@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,8 @@ FIGURES = sorted(path for path in (REPOSITORY / "figures").glob("*.py") if path.
 
 def test_the_claims_have_results() -> None:
     assert set(STUDIES) == {
-        "alpha", "continual", "correlation", "dataset_size", "dynamics", "effective_rank", "epsilon_and_k", "frozen_a",
-        "intervention", "learning_rate", "rank_sweep", "variants",
+        "along_training", "alpha", "continual", "correlation", "dataset_size", "dynamics", "effective_rank",
+        "epsilon_and_k", "forgetting", "frozen_a", "intervention", "learning_rate", "rank_sweep", "seeds", "variants",
     }  # fmt: skip
 
 
@@ -49,6 +50,14 @@ def test_the_readme_holds_what_the_summary_prints() -> None:
 def test_a_figure_is_a_short_script_and_its_svg(script: Path) -> None:
     assert len(script.read_text(encoding="utf-8").splitlines()) < 40
     assert script.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_the_gallery_lists_every_figure_and_every_number_of_the_papers() -> None:
+    rows = (REPOSITORY / "figures" / "README.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in row.split("|")[1:3]] for row in rows if row.startswith("| ")][1:]
+    assert {number for paper, _ in cells for number in map(int, re.findall(r"\d+", paper))} == set(range(1, 24))
+    drawn = {name for _, link in cells for name in re.findall(r"\((\w+)\.svg\)", link)}
+    assert drawn == {script.stem for script in FIGURES}
 
 
 @pytest.mark.parametrize(

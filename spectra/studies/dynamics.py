@@ -38,7 +38,8 @@ def dynamics(
     Study
         A row a checkpoint: ``step``; ``accuracy`` (or ``perplexity``) and ``loss``; ``num_intruders_<epsilon>``;
         ``best_rank``, the highest place of an intruder among the singular values of its matrix (1 is the first), and
-        ``mean_singular_value`` of the intruders, both NaN where there is none; ``spike_ratio``, the mean over matrices.
+        ``mean_singular_value`` of the intruders, both NaN where there is none; ``spike_ratio`` and ``relative_delta``,
+        means over matrices.
 
     Raises
     ------
@@ -58,7 +59,8 @@ def dynamics(
     for entry, path in zip(run.metrics["checkpoints"], run.checkpoints, strict=True):
         if path not in results:
             unmoved = {**{f"num_intruders_{one:g}": 0 for one in epsilons}, "best_rank": math.nan}
-            rows.append({**entry, **unmoved, "mean_singular_value": math.nan, "spike_ratio": 0.0})
+            rows.append({**entry, **unmoved, "mean_singular_value": math.nan})
+            rows[-1] |= {"spike_ratio": 0.0, "relative_delta": 0.0}
             continue
         result = results[path]
         vectors = result.vectors
@@ -69,7 +71,7 @@ def dynamics(
                 **{f"num_intruders_{one:g}": result.count(one) for one in epsilons},
                 "best_rank": new["index"].min() + 1 if len(new) else math.nan,
                 "mean_singular_value": new["singular_value"].mean() if len(new) else math.nan,
-                "spike_ratio": float(result.matrices["spike_ratio"].mean()),
+                **{name: float(result.matrices[name].mean()) for name in ("spike_ratio", "relative_delta")},
             }
         )
     provenance = {"run": str(run.path), "recipe": run.recipe.to_dict(), "k": k, "epsilon": epsilons}

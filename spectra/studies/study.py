@@ -23,7 +23,7 @@ from ..files import whole_file
 from ..results import read_comparisons
 
 SCHEMA_VERSION = 1
-KINDS = ("sweep", "forgetting", "intervention", "continual", "dynamics", "counts")
+KINDS = ("sweep", "forgetting", "intervention", "continual", "dynamics", "counts", "vectors")
 _METADATA = b"spectra"
 
 
