@@ -2,10 +2,10 @@
 
 Question: tuned on six tasks in a row and merged after each, does low-rank LoRA gather intruders, and lose more of the
 earlier tasks than full tuning does?
-Method: mnli, mrpc (for QQP), sst2, siqa, winogrande, fever, in the paper's order; full tuning and LoRA of rank 8 at
-their middle rates; 32 steps a task, three seeds; new linear heads on the frozen body; spectra against the original
-base. What is forgotten of tasks is counted over those that every method learned: two standard errors above the base's
-own body.
+Method: mnli, mrpc (for QQP), sst2, siqa, winogrande, fever, in the paper's order; full tuning at the middle rate, LoRA
+of ranks 8 and 64, the latter also with α = 8, the product of α and the rate the same; 32 steps a task, three seeds; new
+linear heads on the frozen body; spectra against the original base. The verdict is on rank 8; what is forgotten of tasks
+is counted over those that every method learned: two standard errors above the base's own body.
 Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/continual-*.json, and the table in the README.
 
     python analyses/continual.py [--quick]
@@ -23,7 +23,7 @@ from six_tasks import prepared
 import spectra
 from spectra.studies.statistics import spread
 
-LORA = {"LoRA r = 8": (8, 16)}  # rank and α
+LORA = {"LoRA r = 8": (8, 16), "LoRA r = 64": (64, 128), "LoRA r = 64, α = 8": (64, 8)}  # rank and α
 COLUMNS = {
     "intruders": 1,
     "average accuracy": 3,
