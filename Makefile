@@ -32,7 +32,7 @@ studies: $(INSTALLED)
 
 studies-%: $(INSTALLED)
 	for study in rank_sweep similarity forgetting epsilon_and_k learning_rate alpha dataset_size frozen_a variants effective_rank \
-	  seeds dynamics along_training correlation intervention continual continual_similarity; do \
+	  seeds dynamics along_training correlation intervention continual continual_similarity alpha_continual; do \
 	  OMP_NUM_THREADS=1 $(BIN)/python analyses/$$study.py $(if $(filter own,$*),,--only $*) $(STUDIES) || exit 1; done
 
 figures: $(INSTALLED)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import Setting, each_base
-from continual import stages
+from six_tasks import stages
 
 import spectra
 
@@ -26,7 +26,7 @@ RUNS = ("full", "LoRA r = 8")
 def main(setting: Setting) -> None:
     """Of one base."""
     base = setting.fields["base"]
-    models = {label: sorted(stages(setting, label, 0).glob("stage-*/model")) for label in RUNS}
+    models = {label: sorted(stages(setting, "continual", label, 0).glob("stage-*/model")) for label in RUNS}
     if not all(models.values()):
         print(f"continual_similarity, {setting.name}: no stages; run analyses/continual.py first")
         return

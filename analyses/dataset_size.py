@@ -35,13 +35,13 @@ def main(setting: Setting) -> None:
         words.append(f"r = {rank:g}: {each} ({found})")
         steps.append(f"r = {rank:g} from {before:.1f} to {last:.1f}, {within} a standard deviation")
         directions.append(found.direction)
+    rising = [f"r = {rank}" for rank, direction in zip(rates, directions, strict=True) if direction > 0]
     finding = {
         "claim": "more training data plants more intruders (r = 8)",
         "numbers": f"intruders at ε = 0.8 by examples: {'; '.join(words)}",
         "verdict": {1: "holds", -1: "does not hold"}.get(directions[-1], "cannot tell")
-        + f": at r = 8 ρ is {'' if directions[-1] > 0 else 'not '}above zero (interval and p), at r = 1 "
-        f"{'too' if directions[0] > 0 else 'not'}; from {sizes[-2]} to {sizes[-1]} examples the mean goes, "
-        + "; ".join(steps),
+        + f": ρ is above zero (p < 0.05) at {' and '.join(rising) or 'neither rank'}; "
+        f"from {sizes[-2]} to {sizes[-1]} examples the mean goes, " + "; ".join(steps),
     }
     keep(setting, "dataset_size", study, finding)
 

@@ -3,8 +3,9 @@
 Question: is the number of intruders of low-rank LoRA above that of full tuning whatever ε and k?
 Method: the picked runs of `rank_sweep` (largest rate as accurate as the best), counted at ε = 0.1 … 0.95 from the exact
 cosines of every singular vector: of the k = 1 … 10 leading ones, which the verdict is on, and of 5% to all of each
-matrix's. Three seeds.
-Verdict: encoder: holds; decoder: holds. Numbers: results/epsilon_and_k-*.json, and the table in the README.
+matrix's; three seeds. It holds where rank 1 is above in every seed at nine in ten pairs of ε and k at which either
+has any.
+Verdict: encoder: cannot tell; decoder: holds. Numbers: results/epsilon_and_k-*.json, and the table in the README.
 
     python analyses/epsilon_and_k.py [--quick]
 """
@@ -27,9 +28,9 @@ def main(setting: Setting) -> None:
     low, full = (by_seed.xs(run, axis=1, level="run") for run in ("LoRA r = 1", "full"))
     some = (low["mean"] > 0) | (full["mean"] > 0)
     leading = some.index.get_level_values("k") <= 10
-    above, below = low["mean"] > full["mean"], full["min"] > low["max"]
+    above, below = low["min"] > full["max"], full["min"] > low["max"]
     words = "; ".join(
-        f"{where}: above at {(above & some & part).sum()} of {(some & part).sum()} pairs, below in every seed at "
+        f"{where}: above in every seed at {(above & part).sum()} of {(some & part).sum()} pairs, below at "
         f"{(below & part).sum()}"
         for where, part in (("k ≤ 10", leading), ("5% to all of the vectors", ~leading))
     )
@@ -38,7 +39,7 @@ def main(setting: Setting) -> None:
     finding = {
         "claim": "low-rank LoRA has more intruders than full tuning at every ε and k ≤ 10",
         "numbers": f"rank 1 against full tuning, pairs of ε and k with any: {words}",
-        "verdict": ("cannot tell" if not some[leading].any() else "holds" if above[some & leading].all() else
+        "verdict": ("cannot tell" if not some[leading].any() else "holds" if above[some & leading].mean() > 0.9 else
                     "does not hold" if below[leading].any() else "cannot tell")
         + ": at k = 10 the means are "
         + ", ".join(f"{low['mean'][e, 10]:.0f} / {full['mean'][e, 10]:.0f} (ε = {e:g})" for e in (0.3, 0.5, 0.7, 0.9))

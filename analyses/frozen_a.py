@@ -10,7 +10,7 @@ Verdict: encoder: cannot tell; decoder: does not hold. Numbers: results/frozen_a
 
 from __future__ import annotations
 
-from common import GRIDS, Setting, each_base, keep, picked_rate
+from common import GRIDS, Setting, each_base, equally_accurate, keep, picked_rate
 from curves import keep_counts
 
 from spectra.studies.statistics import spread
@@ -35,9 +35,8 @@ def main(setting: Setting) -> None:
     )
     fewer = counts["lora-fa"].max() < counts["lora"].min() and counts["lora-fa"].mean() <= counts["lora"].mean() / 2
     more = counts["lora-fa"].min() > counts["lora"].max()
-    means = {m: g[["accuracy", "accuracy_standard_error"]].mean() for m, g in chosen.items()}
-    gap = means["lora-fa"]["accuracy"] - means["lora"]["accuracy"]
-    equal = abs(gap) < 2**0.5 * means["lora"]["accuracy_standard_error"]
+    gap = chosen["lora-fa"]["accuracy"].mean() - chosen["lora"]["accuracy"].mean()
+    equal = equally_accurate(chosen["lora-fa"], chosen["lora"])
     finding = {
         "claim": "a frozen orthonormal A plants sharply fewer intruders (half or less) at equal accuracy",
         "numbers": f"intruders at ε = 0.5 / 0.8: {words}; at the same rates, ε = 0.8: {same_rate}",

@@ -25,6 +25,7 @@ ORDER = (
     "correlation",
     "intervention",
     "continual",
+    "alpha_continual",
 )
 
 

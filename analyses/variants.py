@@ -1,6 +1,6 @@
 """Do LoRA's variants plant intruders too?
 
-Question: are rank-stabilised LoRA and DoRA as LoRA is, at the same rank and rate?
+Question: are rank-stabilised LoRA and DoRA as LoRA is, at the same rank and rate; do all plant more than full tuning?
 Method: LoRA and DoRA of rank 8 at LoRA's middle rate, and rsLoRA, whose scale is √r times as large, at that rate
 divided by √8; three seeds.
 Verdict: encoder: holds; decoder: holds. Numbers: results/variants-*.json, and the table in the README.
@@ -30,13 +30,14 @@ def main(setting: Setting) -> None:
         f"{spread(g['num_intruders_0.8'].tolist())}"
         for name, g in groups.items()
     )
-    planted = [name for name, g in groups.items() if g["num_intruders_0.8"].min() > 0]
+    most = full["num_intruders_0.8"].max()
+    planted = [name for name, g in groups.items() if g["num_intruders_0.8"].min() > most]
     first = list(groups)[:1]  # LoRA itself
     finding = {
         "claim": "variants of LoRA plant intruders as LoRA does",
         "numbers": f"intruders at ε = 0.5 / 0.8: {words}",
         "verdict": ("holds" if planted == list(groups) else "does not hold" if planted == first else "cannot tell")
-        + f": {len(planted)} of {len(groups)} plant some at ε = 0.8 in every seed",
+        + f": {len(planted)} of {len(groups)} plant more at ε = 0.8 in every seed than full tuning in any ({most})",
     }
     keep(setting, "variants", study, finding)
 

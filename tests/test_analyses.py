@@ -20,9 +20,19 @@ FIGURES = sorted(path for path in (REPOSITORY / "figures").glob("*.py") if path.
 
 def test_the_claims_have_results() -> None:
     assert set(STUDIES) == {
-        "along_training", "alpha", "continual", "correlation", "dataset_size", "dynamics", "effective_rank",
-        "epsilon_and_k", "forgetting", "frozen_a", "intervention", "learning_rate", "rank_sweep", "seeds", "variants",
+        "along_training", "alpha", "alpha_continual", "continual", "correlation", "dataset_size", "dynamics",
+        "effective_rank", "epsilon_and_k", "forgetting", "frozen_a", "intervention", "learning_rate", "rank_sweep",
+        "seeds", "variants",
     }  # fmt: skip
+
+
+def test_every_script_finds_what_it_imports_and_is_on_the_list_of_studies() -> None:
+    names = sorted(path.stem for path in (REPOSITORY / "analyses").glob("*.py"))
+    code = f"import importlib; [importlib.import_module(name) for name in {names}]"
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY / "analyses", check=True)
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    listed = set(re.search(r"for study in ([\s\S]*?); do", makefile)[1].replace("\\", " ").split())
+    assert listed == set(names) - {"common", "curves", "demo_setting", "six_tasks", "summary"}
 
 
 @pytest.mark.parametrize("study", STUDIES)

@@ -120,7 +120,9 @@ def contrastive_losses(
     """InfoNCE of each pair: its second sentence told from those of the others of its `group` by the cosine.
 
     The objective that sentence encoders are trained with (van den Oord et al., arXiv 1807.03748, eq. 4; scale 20),
-    on mean-pooled hidden states.
+    on mean-pooled hidden states. Embeddings that tell nothing apart have the logarithm of the group's size, so a loss
+    above it is worse than nothing. The pairs of a group share the sentences they are told from, which a standard error
+    over pairs as independent draws leaves out.
     """
     device = _device(model)
 

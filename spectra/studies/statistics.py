@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-_MANY = 10  # pairs from which on the t approximation of the p-value is good
+_MANY = 10  # pairs from which on the t approximation of the p-value is good; of fewer every order is tried
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,30 @@ class RankCorrelation:
 
     @property
     def direction(self) -> int:
-        """1 or -1 where interval and p-value (0.05) agree that there is one, else 0."""
-        if not self.p < 0.05:
-            return 0
-        return 1 if self.low > 0 else -1 if self.high < 0 else 0
+        """The sign of ρ where its p-value is below 0.05, else 0; the interval of few pairs is too coarse to decide."""
+        return int(math.copysign(1, self.rho)) if self.p < 0.05 else 0
 
     def __str__(self) -> str:
         if math.isnan(self.rho):
             return f"no ρ, as a side is constant or they are too few; n = {self.n}"
-        return f"ρ = {self.rho:.2f} (95% {self.low:.2f} to {self.high:.2f}; p = {self.p:.1g}; n = {self.n})"
+        return f"ρ = {self.rho:.2f} (95% {self.low:.2f} to {self.high:.2f}; p = {self.p:.2g}; n = {self.n})"
 
 
 def rank_correlation(
-    x: Sequence[float], y: Sequence[float], *, seed: int = 0, resamples: int = 5000
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    given: Sequence[float] | None = None,
+    seed: int = 0,
+    resamples: int = 5000,
 ) -> RankCorrelation:
     """Spearman's rank correlation; pairs with a NaN are left out.
 
     The interval is the percentile bootstrap over the pairs (Efron & Tibshirani 1993, section 13.3), a constant resample
-    counting as no correlation; the p-value is by permutation where there are fewer than ten pairs, by the t
-    approximation else. All NaN, so no direction, where a side is constant or fewer than four pairs are left.
+    counting as no correlation; the p-value is over all orders where there are fewer than ten pairs, by the t
+    approximation else. With `given` it is the partial rank correlation with that held fixed (Kendall & Gibbons 1990,
+    chapter 8): of the residuals of the ranks regressed on its ranks, with one degree of freedom less. All NaN, so no
+    direction, where a side is constant or fewer than four pairs are left.
 
     Examples
     --------
@@ -51,30 +56,44 @@ def rank_correlation(
     >>> found.rho > 0.999 and found.low > 0.999
     True
     """
-    pairs = np.array([(a, b) for a, b in zip(x, y, strict=True) if not (math.isnan(a) or math.isnan(b))], dtype=float)
-    a, b = (scipy.stats.rankdata(column) for column in pairs.reshape(-1, 2).T)
-    if len(pairs) < 4 or not a.std() or not b.std():  # a constant side has no correlation
-        return RankCorrelation(math.nan, math.nan, math.nan, math.nan, len(pairs))
-    rho = _pearson(a, b)
-    rng = np.random.default_rng(seed)
-    if len(pairs) >= _MANY:
-        p = float(scipy.stats.spearmanr(*pairs.T).pvalue)
+    columns = [x, y] if given is None else [x, y, given]
+    rows = np.array([row for row in zip(*columns, strict=True) if not any(map(math.isnan, row))], dtype=float)
+    rows = rows.reshape(-1, len(columns))
+    n = len(rows)
+    if n < 4 or not rows.std(axis=0).all():  # a constant side has no correlation
+        return RankCorrelation(math.nan, math.nan, math.nan, math.nan, n)
+    ranks = _centred_ranks(rows)
+    rho = float(_correlation(ranks))
+    if given is None and n < _MANY:
+        a, b = ranks.T
+        orders = np.fromiter(itertools.chain.from_iterable(itertools.permutations(b)), dtype=float).reshape(-1, n)
+        p = float(np.mean(abs(orders @ a) >= abs(a @ b) - 1e-9))
     else:
-        every = math.factorial(len(b)) <= resamples
-        orders = itertools.permutations(b) if every else (rng.permutation(b) for _ in range(resamples))
-        as_extreme = [abs(_pearson(a, np.asarray(order))) >= abs(rho) - 1e-12 for order in orders]
-        p = float(np.mean(as_extreme)) if every else (1 + sum(as_extreme)) / (1 + resamples)
-    draws = [
-        _pearson(*(scipy.stats.rankdata(column) for column in pairs[chosen].T))
-        for chosen in rng.integers(0, len(pairs), (resamples, len(pairs)))
-    ]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return RankCorrelation(rho, p, float(low), float(high), len(pairs))
+        freedom = n - len(columns)
+        t = abs(rho) * math.sqrt(freedom / max(1 - rho**2, np.finfo(float).tiny))
+        p = float(2 * scipy.stats.t.sf(t, freedom))
+    chosen = np.random.default_rng(seed).integers(0, n, (resamples, n))
+    low, high = np.quantile(_correlation(_centred_ranks(rows[chosen])), [0.025, 0.975])
+    return RankCorrelation(rho, p, float(low), float(high), n)
 
 
-def _pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """Of ranks; none, where a resample is constant on one side."""
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
+def _centred_ranks(rows: np.ndarray) -> np.ndarray:
+    """Of each column, shape (..., n, columns)."""
+    ranks: np.ndarray = scipy.stats.rankdata(rows, axis=-2)
+    ranks -= ranks.mean(axis=-2, keepdims=True)
+    return ranks
+
+
+def _correlation(ranks: np.ndarray) -> np.ndarray:
+    """Of the first two columns with the third, if there is one, held fixed, shape (...); 0 where a side is constant."""
+    G = ranks.swapaxes(-1, -2) @ ranks
+    if G.shape[-1] == 3:  # the Schur complement: products of the residuals of a regression on the third
+        held = G[..., 2:, 2:]
+        G = G[..., :2, :2] - G[..., :2, 2:] * G[..., 2:, :2] / np.where(held > 0, held, 1.0)
+    size = np.sqrt(np.maximum(G[..., 0, 0] * G[..., 1, 1], 0.0))
+    defined = size > 1e-9 * ranks.shape[-2]
+    found: np.ndarray = np.where(defined, G[..., 0, 1], 0.0) / np.where(defined, size, 1.0)
+    return found
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

@@ -23,6 +23,26 @@ def test_few_pairs_get_a_permutation_p() -> None:
     assert found.p == pytest.approx(2 / 24)  # two of the 24 orders are as extreme; the t approximation says 0
 
 
+def test_what_is_held_fixed_is_taken_out() -> None:
+    rng = np.random.default_rng(2)
+    size = rng.normal(size=40)
+    x, y = (size + 0.3 * rng.normal(size=40) for _ in range(2))
+    assert rank_correlation(x, y).direction == 1
+    found = rank_correlation(x, y, given=size)
+    ab, ac, bc = (scipy.stats.spearmanr(*both).statistic for both in ((x, y), (x, size), (y, size)))
+    assert found.rho == pytest.approx((ab - ac * bc) / np.sqrt((1 - ac**2) * (1 - bc**2)))
+    t = found.rho * np.sqrt(37 / (1 - found.rho**2))
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(t), 37))
+    assert found.direction == 0
+    assert rank_correlation(x, y + 2 * x, given=size).direction == 1  # beyond it
+    assert rank_correlation(size, y, given=size).rho == 0.0  # nothing is left of it
+
+
+def test_the_direction_does_not_hang_on_how_the_bootstrap_falls() -> None:
+    pairs = [1, 1, 1, 8, 8, 8, 64, 64, 64], [64, 75, 74, 75, 73, 71, 34, 29, 15]
+    assert {rank_correlation(*pairs, seed=seed, resamples=200).direction for seed in range(10)} == {-1}
+
+
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     covered = 0
