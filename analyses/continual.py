@@ -6,7 +6,7 @@ Method: mnli, mrpc (for QQP), sst2, siqa, winogrande, fever, in the paper's orde
 middle rate, 96 steps on at most 800 rows a task, three seeds; new linear heads on the frozen body, measured on 400
 rows; spectra against the original base. What is forgotten of tasks is counted over those that both methods learned: two
 standard errors above the base's own body and always saying the commonest label.
-Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/continual-*.json, and the table in the README.
+Verdict: encoder: cannot tell; decoder: does not hold. Numbers: results/continual-*.json, and the table in the README.
 
     python analyses/continual.py [--quick]
 """
