@@ -16,6 +16,7 @@ def test_rho_and_p_are_scipys() -> None:
     expected = scipy.stats.spearmanr(x, y)
     assert (found.rho, found.p) == pytest.approx((expected.statistic, expected.pvalue))
     assert found.low < found.rho < found.high
+    assert rank_correlation(range(12), range(12)).p == 0.0
 
 
 def test_few_pairs_get_a_permutation_p() -> None:
