@@ -70,7 +70,7 @@ def rank_correlation(
         orders = np.fromiter(itertools.chain.from_iterable(itertools.permutations(b)), dtype=float).reshape(-1, n)
         p = float(np.mean(abs(orders @ a) >= abs(a @ b) - 1e-9))
     else:
-        # Of |t| with n − 2 degrees of freedom, one less with something held fixed; as a beta integral ρ = 1 has one too.
+        # Of |t| with n − 2 degrees of freedom, one less with something held fixed; this way ρ = 1 has one too.
         p = float(scipy.special.betainc((n - len(columns)) / 2, 0.5, max(1 - rho**2, 0.0)))
     chosen = np.random.default_rng(seed).integers(0, n, (resamples, n))
     low, high = np.quantile(_correlation(_centred_ranks(rows[chosen])), [0.025, 0.975])
