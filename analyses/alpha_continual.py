@@ -15,10 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 from common import ALPHA_TIMES_RATE, GRIDS, Setting, each_base, keep
-from six_tasks import after_all, in_a_row
+from six_tasks import after_all, in_a_row, in_words
 
 import spectra
-from spectra.studies.statistics import spread
 
 EIGHT, TWICE_THE_RANK = "LoRA r = 64, α = 8", "LoRA r = 64"
 COLUMNS = {"intruders": 1, "rise of the text's loss": 2, "average accuracy": 3, "backward transfer": 3}
@@ -38,13 +37,9 @@ def main(setting: Setting) -> None:
     end = after_all(table).set_index(["run", "seed"])
     differences = (end.loc[EIGHT] - end.loc[TWICE_THE_RANK])[["intruders", "rise of the text's loss"]]
     more, less = (differences > 0).all(), (differences < 0).all()
-    words = "; ".join(
-        f"{label}: " + ", ".join(f"{column} {spread(g[column].tolist(), digits)}" for column, digits in COLUMNS.items())
-        for label, g in end.groupby("run", sort=False)
-    )
     finding = {
         "claim": "over six tasks rank 64 gathers more intruders and forgets more with α = 8 than with α = 2r",
-        "numbers": f"after six tasks, ε = 0.8: {words}",
+        "numbers": f"after six tasks, ε = 0.8: {in_words(end, COLUMNS)}",
         "verdict": ("holds" if more.all() else "does not hold" if less.any() else "cannot tell")
         + ": with α = 8 more in every seed: "
         + (", ".join(more.index[more]) or "nothing")

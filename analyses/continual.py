@@ -17,10 +17,9 @@ from typing import Any
 
 import pandas as pd
 from common import GRIDS, Setting, each_base, keep
-from six_tasks import after_all, in_a_row
+from six_tasks import after_all, in_a_row, in_words
 
 import spectra
-from spectra.studies.statistics import spread
 
 COLUMNS = {
     "intruders": 1,
@@ -67,10 +66,6 @@ def main(setting: Setting) -> None:
 def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str, str]:
     """The claim, the numbers of the last stage, and the verdict."""
     columns = {column: digits for column, digits in COLUMNS.items() if end[column].notna().any()}
-    words = "; ".join(
-        f"{label}: " + ", ".join(f"{column} {spread(g[column].tolist(), digits)}" for column, digits in columns.items())
-        for label, g in end.groupby("run", sort=False)
-    )
     lora, full = end[end["run"] == "LoRA r = 8"], end[end["run"] == "full"]
     gathers = table[table["run"] == "LoRA r = 8"].groupby("stage")["num_intruders"].mean().dropna()
     piles = gathers.iloc[-1] > gathers.iloc[0] and lora["intruders"].min() > full["intruders"].max()
@@ -78,7 +73,7 @@ def found(table: pd.DataFrame, end: pd.DataFrame, known: list[str]) -> dict[str,
     less = (lora.max(numeric_only=True) < full.min(numeric_only=True))[["intruders", "lost of learned tasks"]].any()
     return {
         "claim": "over six tasks LoRA gathers more intruders and forgets more of the earlier tasks than full tuning",
-        "numbers": f"after six tasks, ε = 0.8: {words}; untouched base, average accuracy "
+        "numbers": f"after six tasks, ε = 0.8: {in_words(end, columns)}; untouched base, average accuracy "
         f"{table[table['stage'] == 0]['accuracy'].mean():.3f}",
         "verdict": ("holds" if piles and loses else "does not hold" if less else "cannot tell")
         + f": rank 8's mean count goes from {gathers.iloc[0]:.1f} after one task to {gathers.iloc[-1]:.1f} after six, "

@@ -13,7 +13,6 @@ Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/dynamics-*
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +22,7 @@ from common import GRIDS, Setting, each_base, keep
 from curves import along, runs_along
 
 import spectra
-from spectra.linalg import LowRank, svd
+from spectra.linalg import svd
 from spectra.studies.statistics import spread
 from spectra.weights import open_checkpoint, pair
 
@@ -56,8 +55,8 @@ def followed(setting: Setting, run: spectra.Run) -> Iterator[dict[str, Any]]:
             if at < first:
                 continue
             W0 = one.read_base(dtype=torch.float32, device="cpu")
-            part = one.read_tuned(W0)
-            U, s, _ = dataclasses.astuple(svd(W0 + part.dense() if isinstance(part, LowRank) else part))[:3]
+            whole = svd(one.read_whole(W0))
+            U, s = whole.U, whole.s
             for kind, place in chosen.items():
                 u = U[:, place] if at == first else paths.pop((one.name, kind), None)
                 if u is None:

@@ -10,6 +10,7 @@ import pandas as pd
 from common import Progress, Setting
 
 import spectra
+from spectra.studies.statistics import spread
 
 TASKS = ("mnli", "mrpc", "sst2", "siqa", "winogrande", "fever")  # in the paper's order; mrpc for QQP
 
@@ -49,8 +50,9 @@ def prepared(setting: Setting, folder: Path, most: dict[str, int]) -> list[dict[
 
 def commonest(tasks: list[dict[str, str]]) -> dict[str, float]:
     """The accuracy on each task of always saying its commonest label."""
-    labels = {Path(task["task"]).name.split(".")[0]: pd.read_json(task["eval"], lines=True)["label"] for task in tasks}
-    return {name: float(column.value_counts(normalize=True).max()) for name, column in labels.items()}
+    labels = [pd.read_json(task["eval"], lines=True)["label"] for task in tasks]
+    shares = [float(column.value_counts(normalize=True).max()) for column in labels]
+    return dict(zip(TASKS, shares, strict=False))  # a quick setting has fewer
 
 
 def stages(setting: Setting, study: str, label: str, seed: int) -> Path:
@@ -90,3 +92,11 @@ def after_all(table: pd.DataFrame) -> pd.DataFrame:
         values |= {name.replace("_", " "): of_tasks[name] for name in ("average_accuracy", "backward_transfer")}
         ends.append({"run": run, "seed": seed, **values})
     return pd.DataFrame(ends)
+
+
+def in_words(end: pd.DataFrame, columns: dict[str, int]) -> str:
+    """Means and standard deviations over seeds of these columns of `after_all`, with so many digits."""
+    return "; ".join(
+        f"{label}: " + ", ".join(f"{column} {spread(g[column].tolist(), digits)}" for column, digits in columns.items())
+        for label, g in end.groupby("run", sort=False)
+    )

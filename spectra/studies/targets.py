@@ -97,8 +97,7 @@ def targets(
     for one in pair(opened_base, opened, include=("",)).pairs:
         if chosen := [j for j in intruders.get(one.name, []) if j < k]:
             W0 = one.read_base(dtype=torch.float32, device=device)
-            tuned_part = one.read_tuned(W0)
-            W = W0 + tuned_part.dense() if isinstance(tuned_part, LowRank) else tuned_part
+            W = one.read_whole(W0)
             chosen = chosen[:1] if which == "top" else chosen
             found.append(_target(one.name, W0, W, chosen, set(intruders[one.name]), 2 * k, generator))
     return found

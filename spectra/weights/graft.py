@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..linalg import LowRank
 from .adapter import Adapter, LoraUpdate
 from .checkpoint import Checkpoint
 from .live import from_module
@@ -55,8 +54,7 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
             if found.base.tensor in tied:
                 raise _untie(tuned, found.base.tensor)
             W0 = found.read_base(dtype=torch.float32, device=str(next(model.parameters()).device))
-            W = found.read_tuned(W0)
-            found.base.write(W0 + W.dense() if isinstance(W, LowRank) else W)
+            found.base.write(found.read_whole(W0))
             written.add(found.base.tensor)
     short = {drop(name, pairing.dropped_prefixes[0]): name for name in base.tensors}
     tensors = tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced

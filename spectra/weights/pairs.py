@@ -62,6 +62,11 @@ class Pair:
             return self.tuned.apply(W0, self.base.parts)
         return self.tuned.read(dtype=W0.dtype, device=str(W0.device))[: self.rows]
 
+    def read_whole(self, W0: Tensor) -> Tensor:
+        """``W``, shape (rows, cols), also where `read_tuned` gives factors of ``ΔW``."""
+        tuned = self.read_tuned(W0)
+        return W0 + tuned.dense() if isinstance(tuned, LowRank) else tuned
+
 
 @dataclass(frozen=True)
 class Pairing:
