@@ -4,44 +4,143 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from .errors import SpectraError
+from .locks import UnlockableError, give_back, take
+
+_PREFIX, _LOCK = ".spectra-", "lock"
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+    """A temporary path: on disk and renamed to `path` when the block ends well, removed when it does not.
 
     Raises
     ------
     SpectraError
-        If the folder of `path` is missing or cannot be written to.
+        If it cannot be written; so it says of an OSError in the block, which is for writing alone.
     """
     path = Path(path).resolve()  # a link stays a link
-    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to rename over
+    if path.exists() and not path.is_file() and not path.is_dir():  # /dev/stdout, a pipe: nothing to rename over
         yield path
         return
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    except OSError as error:
-        raise SpectraError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _sentence(path), workplace(path.parent) as place:
+        temporary = place / path.name
         yield temporary
-        # mkstemp gives 0600; the result should be as readable as any file the user makes.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        # Some libraries make files that only their owner reads; a result is as readable as any file.
+        temporary.chmod((place / _LOCK).stat().st_mode)
+        _sync(temporary)
         temporary.replace(path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder, which must not be there yet: an empty one to fill.
+
+    Raises
+    ------
+    SpectraError
+        If it cannot be written.
+    """
+    with _sentence(path), workplace(path.parent) as place:
+        temporary = place / path.name
+        temporary.mkdir()
+        yield temporary
+        sync_files(temporary)
+        temporary.rename(path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """A folder inside `folder` for what is not finished, removed at the end with all that is still in it.
+
+    It is locked: one that is not is of a process that was killed, and goes when the next is made.
+    """
+    remove_leftovers(folder)
+    handle = None
+    while handle is None:
+        place = Path(tempfile.mkdtemp(dir=folder, prefix=_PREFIX))
+        try:
+            handle = take(place / _LOCK)  # None, or not there, if it was taken for a leftover before it was locked
+        except UnlockableError:
+            handle = os.open(place / _LOCK, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            place.rmdir()
+            raise
+    try:
+        yield place
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(place, handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in a folder that they wrote to."""
+    for place in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # in use, another user's, or gone by now
+            if not place.is_symlink() and (handle := take(place / _LOCK)) is not None:
+                _remove(place, handle)
+
+
+def sync_files(folder: Path) -> None:
+    """Have all files in a folder on disk, so that a power cut takes none of them."""
+    for path in folder.rglob("*"):
+        _sync_folder(path) if path.is_dir() else _sync(path)
+    _sync_folder(folder)
+
+
+def empty(folder: Path, *, but: Sequence[str] = ()) -> None:
+    """Remove what is in a folder, but for some names."""
+    for path in folder.iterdir():
+        if path.name in but:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove(place: Path, handle: int) -> None:
+    """Its lock goes last: until then nobody takes the rest for a leftover."""
+    with suppress(OSError):
+        empty(place, but=[_LOCK])
+    give_back(place / _LOCK, handle)
+    with suppress(OSError):
+        place.rmdir()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # not every file system does it; then a power cut leaves the old or the new
+        _sync(folder)
+
+
+@contextmanager
+def _sentence(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise SpectraError(f"{path}: cannot be written ({why}); make room or choose another place") from error
 
 
 def make_folder(path: Path) -> None:
