@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from .config import Config
 from .names import strip_wrappers
 from .stored import Stored
 
@@ -24,7 +25,7 @@ class Checkpoint:
         What it turned out to be.
     tensors : dict of str to Stored
         By name, what wrappers add to the names removed.
-    config : Mapping
+    config : Config
         The model's ``config.json``, empty where there is none.
     files : tuple of Path
         Empty for what lives in memory.
@@ -37,7 +38,7 @@ class Checkpoint:
     label: str
     kind: str
     tensors: dict[str, Stored]
-    config: Mapping[str, Any]
+    config: Config
     files: tuple[Path, ...] = ()
     revision: str | None = None
     unmerged: bool = False
@@ -65,4 +66,4 @@ class Checkpoint:
                     f"{label}: two tensors are called {short!r} once wrappers are removed; save one of them"
                 )
             clean[short] = stored
-        return cls(label, kind, clean, dict(config), files, revision, unmerged)
+        return cls(label, kind, clean, Config.of(config), files, revision, unmerged)

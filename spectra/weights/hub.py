@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from ..errors import CheckpointError
+from .shards import shard_names
 
 _HUB_ID = re.compile(r"^([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")  # the oldest have no owner: gpt2
 _FILE_SUFFIX = re.compile(r"\.(safetensors|pt|pth|bin|ckpt|json|gguf|h5|onnx)$")
@@ -47,8 +47,7 @@ def snapshot(hub_id: str, *, with_tokenizer: bool = False) -> tuple[Path, str]:
         folder = fetch(["*.json", "*.txt", "*.model"] if with_tokenizer else ["*.json"])
         for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
             if (folder / index).is_file():
-                shards = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
-                return fetch(shards), folder.name
+                return fetch(shard_names(folder / index, (".safetensors", ".bin"))), folder.name
         for patterns in _CHOICES:
             folder = fetch(patterns)
             if any(any(folder.glob(pattern)) for pattern in patterns):

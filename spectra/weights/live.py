@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from .adapter import Adapter, adapter_from
 from .checkpoint import Checkpoint
+from .config import Config
 from .stored import find_state_dict, in_memory
 
 
 def from_state_dict(state: Mapping[str, Any]) -> Checkpoint:
     """A mapping of names to tensors."""
-    return _checkpoint("state dict", find_state_dict(state), {})
+    return _checkpoint("state dict", find_state_dict(state, Tensor, "state dict"), {})
 
 
 def from_module(module: nn.Module) -> Checkpoint | Adapter:
@@ -30,7 +31,7 @@ def from_module(module: nn.Module) -> Checkpoint | Adapter:
         if ".original_module." not in name and not (merged and ".lora_" in name)
     }
     to_dict = getattr(getattr(module, "config", None), "to_dict", dict)
-    return _checkpoint(label, state, to_dict())
+    return _checkpoint(label, state, Config(to_dict(), f"the config of {label}"))
 
 
 def _checkpoint(label: str, state: Mapping[str, Any], config: Mapping[str, Any]) -> Checkpoint:
@@ -70,6 +71,6 @@ def _adapter(label: str, module: Any) -> Adapter:
     state = get_peft_model_state_dict(
         module, state_dict=module.state_dict(), adapter_name=active[0], save_embedding_layers=False
     )
-    config = module.peft_config[active[0]].to_dict()
+    config = Config(module.peft_config[active[0]].to_dict(), f"the adapter's config of {label}")
     config["peft_type"] = getattr(config["peft_type"], "value", config["peft_type"])
     return adapter_from(label, {name: in_memory(t, f"{label}: {name}") for name, t in state.items()}, config)

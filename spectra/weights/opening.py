@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +12,12 @@ from torch import nn
 from ..errors import CheckpointError
 from .adapter import Adapter, adapter_from
 from .checkpoint import Checkpoint
+from .config import Config, read_config
+from .file_tensors import is_there
 from .hub import looks_like_hub_id, snapshot
 from .live import from_module, from_state_dict
-from .safetensors_files import open_safetensors, shard_names
+from .safetensors_files import open_safetensors
+from .shards import shard_files
 from .stored import Stored
 from .torch_files import open_torch
 
@@ -57,7 +59,7 @@ def open_checkpoint(source: Any) -> Checkpoint | Adapter:
             f"cannot open a {type(source).__name__} as a checkpoint; pass a path, a hub id, a module or a state dict"
         )
     label, path, revision = str(source), Path(source).expanduser(), None
-    if not path.exists():
+    if not is_there(path):
         if not looks_like_hub_id(label):
             raise CheckpointError(f"{label}: no such file or directory")
         path, revision = snapshot(label)
@@ -66,26 +68,24 @@ def open_checkpoint(source: Any) -> Checkpoint | Adapter:
 
 def _open_file(label: str, path: Path) -> Checkpoint:
     try:
-        config = _json(path.parent / "config.json")
+        config = _config_in(path.parent)
     except CheckpointError:
-        config = {}  # whose it is, beside a single file, is a guess anyway
+        config = Config({}, "")  # whose it is, beside a single file, is a guess anyway
     if path.name.endswith(".index.json"):
-        return _open_files(label, "shards", shard_names(path), config, None)
+        return _open_files(label, "shards", shard_files(path, FORMATS), config, None)
     if path.suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
         raise CheckpointError(
             f"{label}: not a format spectra reads ({known}, or a directory); convert it to safetensors"
         )
-    if path.stem.startswith("adapter_model") and (path.parent / "adapter_config.json").is_file():
+    if path.stem.startswith("adapter_model") and is_there(path.parent / "adapter_config.json"):
         raise CheckpointError(
             f"{label}: an adapter's factors need their adapter_config.json; pass the directory {path.parent}"
         )
     return Checkpoint.of(label, path.suffix.removeprefix("."), FORMATS[path.suffix.lower()](path), config, (path,))
 
 
-def _open_files(
-    label: str, kind: str, files: list[Path], config: Mapping[str, Any], revision: str | None
-) -> Checkpoint:
+def _open_files(label: str, kind: str, files: list[Path], config: Config, revision: str | None) -> Checkpoint:
     tensors: dict[str, Stored] = {}
     for file in files:
         for name, stored in FORMATS[file.suffix.lower()](file).items():
@@ -98,38 +98,36 @@ def _open_files(
 
 
 def _open_directory(label: str, directory: Path, revision: str | None) -> Checkpoint | Adapter:
-    if (directory / "adapter_config.json").is_file():
+    if is_there(directory / "adapter_config.json"):
         for name in _ADAPTER_WEIGHTS:
-            if (file := directory / name).is_file():
+            if is_there(file := directory / name):
                 tensors = FORMATS[file.suffix](file)
-                config = _json(directory / "adapter_config.json")
+                config = read_config(directory / "adapter_config.json")
                 return adapter_from(label, tensors, config, files=(file,), revision=revision)
-        if not any((directory / name).is_file() for name in _WEIGHTS):  # else it was merged, and the config left behind
+        if not any(is_there(directory / name) for name in _WEIGHTS):  # else it was merged, and the config left behind
             raise CheckpointError(
                 f"{label}: an adapter_config.json but no adapter weights ({' or '.join(_ADAPTER_WEIGHTS)})"
             )
-    config = _json(directory / "config.json")
+    config = _config_in(directory)
     for name in _WEIGHTS:
-        if (file := directory / name).is_file():
+        if is_there(file := directory / name):
             kind = "transformers directory"
-            files = shard_names(file) if name.endswith(".json") else [file]
+            files = shard_files(file, FORMATS) if name.endswith(".json") else [file]
             return _open_files(label, kind, files, config, revision)
     for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
-        if files := sorted(file for file in directory.glob(pattern) if not _NOT_WEIGHTS.match(file.name)):
+        if files := sorted(file for file in directory.glob(pattern) if _holds_weights(file)):
             return _open_files(label, "directory", files, config, revision)
-    if named := sorted(folder.parent.name for folder in directory.glob("*/adapter_config.json")):
+    if named := sorted(folder.parent.name for folder in directory.glob("[!.]*/adapter_config.json")):
         raise CheckpointError(f"{label}: the adapters are in its folders; pass one of {', '.join(named)}")
     raise CheckpointError(f"{label}: the directory holds no weights ({', '.join(_WEIGHTS)} or an adapter)")
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object on disk; empty where there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: not valid JSON ({error}); download or save it again") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: expected a JSON object; download or save it again")
-    return found
+def _holds_weights(file: Path) -> bool:
+    # Hidden files are the system's: a Mac keeps ._model.safetensors beside model.safetensors.
+    return not file.name.startswith(".") and not _NOT_WEIGHTS.match(file.name)
+
+
+def _config_in(directory: Path) -> Config:
+    """The model's config; empty where there is none."""
+    path = directory / "config.json"
+    return read_config(path) if is_there(path) else Config({}, str(path))
