@@ -14,9 +14,11 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..linalg import LowRank
+from .config import Config
 from .fused import Rows
 from .layout import take_rows
 from .names import strip_wrappers
+from .patterns import Patterns
 from .stored import Skipped, Stored
 
 _KEY = re.compile(r"^(?P<module>.+)\.lora_(?P<role>A|B|embedding_A|embedding_B|magnitude_vector)(\.weight)?$")
@@ -32,6 +34,9 @@ _OTHER_LORAS = (
 )
 # Initialisations that also change the base weights, so that the factors alone are not the update.
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+
+_ALPHA = 8.0  # PEFT's default
+_GREATEST_ALPHA = 1e6
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ def adapter_from(
     CheckpointError
         If it is not LoRA, is a variant whose factors mean something else, or a factor lacks its other half.
     """
+    config = Config.of(config)
     _refuse_other_kinds(label, config)
     roles: dict[str, dict[str, Stored]] = {}
     replaced: dict[str, Stored] = {}
@@ -149,56 +155,76 @@ def adapter_from(
             skipped.append(Skipped(name, "single trained token rows are not compared; merge the adapter", problem=True))
         else:
             replaced[name] = stored
-    updates = {module: _update(label, module, found, config) for module, found in roles.items()}
+    scales = _Scales.of(config)
+    updates = {module: _update(label, module, found, scales) for module, found in roles.items()}
     if not updates and not replaced:
         raise CheckpointError(f"{label}: the adapter holds no LoRA factors; save it again with save_pretrained")
-    return Adapter(label, dict(config), updates, replaced, tuple(skipped), files, revision)
+    return Adapter(label, config, updates, replaced, tuple(skipped), files, revision)
 
 
-def _refuse_other_kinds(label: str, config: Mapping[str, Any]) -> None:
+def _refuse_other_kinds(label: str, config: Config) -> None:
     merge = "merge it (model.merge_and_unload) and compare the merged checkpoint"
-    if config.get("peft_type") != "LORA":
-        raise CheckpointError(f"{label}: a {config.get('peft_type')} adapter; only LoRA is read so far, {merge}")
+    if config.text("peft_type") != "LORA":
+        kind = repr(config.text("peft_type")[:40])[1:-1] or "nameless"
+        raise CheckpointError(f"{label}: a {kind} adapter; only LoRA is read so far, {merge}")
     for option in _OTHER_LORAS:
         if config.get(option):
             raise CheckpointError(f"{label}: a LoRA variant ({option}) that is not read so far; {merge}")
-    init = str(config.get("init_lora_weights", True)).lower()
-    if init.startswith(_CHANGES_BASE):
+    init = config.get("init_lora_weights")
+    if isinstance(init, str) and init.lower().startswith(_CHANGES_BASE):
         raise CheckpointError(
-            f"{label}: initialised with {init}, which also changed the base weights; save it converted "
+            f"{label}: initialised with {init[:40]!r}, which also changed the base weights; save it converted "
             "(save_pretrained with path_initial_model_for_weight_conversion) or merge it"
         )
 
 
-def _update(label: str, module: str, found: Mapping[str, Stored], config: Mapping[str, Any]) -> LoraUpdate:
+@dataclass(frozen=True)
+class _Scales:
+    """What a config says of the scales of an adapter's updates."""
+
+    config: Config
+    patterns: Patterns
+    rank_stabilised: bool
+
+    @classmethod
+    def of(cls, config: Config) -> _Scales:
+        alphas = config.section("alpha_pattern")
+        values = {pattern: alphas.number(pattern, default=_ALPHA, most=_GREATEST_ALPHA) for pattern in alphas}
+        return cls(config, Patterns(values, alphas.source), config.flag("use_rslora"))
+
+    def of_module(self, module: str, rank: int) -> float:
+        alpha = self.patterns.value(module, self.config.number("lora_alpha", default=_ALPHA, most=_GREATEST_ALPHA))
+        return float(alpha / math.sqrt(rank) if self.rank_stabilised else alpha / rank)
+
+
+def _update(label: str, module: str, found: Mapping[str, Stored], scales: _Scales) -> LoraUpdate:
     embedding = "embedding_A" in found or "embedding_B" in found
     names = ("embedding_A", "embedding_B") if embedding else ("A", "B")
     for name in names:
         if name not in found:
-            raise CheckpointError(f"{label}: {module} has no lora_{name}; the adapter is incomplete, save it again")
-        if len(found[name].shape) < 2 or 0 in found[name].shape:
+            raise _damaged(label, module, f"has no lora_{name}; the adapter is incomplete")
+    for name, stored in found.items():
+        if stored.unreadable:
+            raise CheckpointError(f"{label}: {module!r} lora_{name} is {stored.unreadable}")
+        if 0 in stored.shape or (len(stored.shape) < 2 and name in names):
             raise CheckpointError(
-                f"{label}: {module} lora_{name} has shape {list(found[name].shape)}, a ZeRO-3 or FSDP shard that was "
+                f"{label}: {module!r} lora_{name} has shape {list(stored.shape)}, a ZeRO-3 or FSDP shard that was "
                 "saved without gathering; gather the parameters and save it again"
             )
-    A, B = found[names[0]], found[names[1]]
-    if A.shape[0] != B.shape[1]:
-        raise CheckpointError(
-            f"{label}: {module} has factors of shape {list(B.shape)} and {list(A.shape)}, which do not multiply; "
-            "save the adapter again"
+        if not stored.dtype.is_floating_point:
+            raise _damaged(label, module, f"lora_{name} is stored as {str(stored.dtype).removeprefix('torch.')}")
+    A, B, magnitude = found[names[0]], found[names[1]], found.get("magnitude_vector")
+    if A.shape[0] != math.prod(B.shape[1:]):
+        raise _damaged(
+            label, module, f"has factors of shape {list(B.shape)} and {list(A.shape)}, which do not multiply"
         )
-    try:
-        scale = _scale(module, A.shape[0], config)
-    except (TypeError, ValueError, AttributeError, re.error) as error:
-        raise CheckpointError(f"{label}: adapter_config.json does not give the scale of {module} ({error})") from error
-    return LoraUpdate(A, B, scale, embedding, found.get("magnitude_vector"))
+    update = LoraUpdate(A, B, scales.of_module(module, A.shape[0]), embedding, magnitude)
+    if magnitude is not None and math.prod(magnitude.shape) != update.shape[1 if embedding else 0]:
+        raise _damaged(
+            label, module, f"has DoRA magnitudes of shape {list(magnitude.shape)} for a matrix of {list(update.shape)}"
+        )
+    return update
 
 
-def _scale(module: str, rank: int, config: Mapping[str, Any]) -> float:
-    alpha = config.get("lora_alpha", 8)
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        # PEFT's own rule: a pattern matches the end of the module's name, from a dot on; the first match counts.
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            alpha = value
-            break
-    return float(alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank)
+def _damaged(label: str, module: str, what: str) -> CheckpointError:
+    return CheckpointError(f"{label}: {module!r} {what}; save the adapter again")

@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..errors import CheckpointError
+from .config import Config
+
 Rows = tuple[range, ...]
-Config = Mapping[str, Any]
 
 
-def fused_rows(tensor_name: str, rows: int, config: Config) -> dict[str, Rows]:
+def fused_rows(tensor_name: str, rows: int, config: Mapping[str, Any]) -> dict[str, Rows]:
     """The parts of a fused ``(rows, in)`` matrix, e.g. ``{"q": …, "k": …, "v": …}``; empty when it is not fused.
 
     A layout whose sizes do not fit `rows` is left whole rather than cut in the wrong place.
+
+    Raises
+    ------
+    CheckpointError
+        If the config's numbers of heads make no sense.
     """
+    config = Config.of(config)
     if "crossattention" in tensor_name:  # GPT-2's fuses key and value only, under the same name
         return {}
-    rule = _RULES.get((str(config.get("model_type")), tensor_name.removesuffix(".weight").rsplit(".", 1)[-1]))
+    rule = _RULES.get((config.text("model_type"), tensor_name.removesuffix(".weight").rsplit(".", 1)[-1]))
     if rule is None:
         return {}
     names, (groups, shares) = rule[0], rule[1](config)
-    if rows % (groups * sum(shares)):
+    unit, rest = divmod(rows, groups * sum(shares))
+    if rest or (rule[1] not in (_equal_blocks, _halves) and unit != (_head_size(config) or unit)):
         return {}
-    unit = rows // (groups * sum(shares))
     parts: dict[str, list[range]] = {name: [] for name in names}
     start = 0
     for _ in range(groups):
@@ -37,7 +45,13 @@ Layout = tuple[int, tuple[int, ...]]
 
 
 def _heads(config: Config) -> int:
-    return int(config.get("num_attention_heads") or config.get("n_head") or config.get("n_heads") or 1)
+    return config.count("num_attention_heads", "n_head", "n_heads", default=1)
+
+
+def _head_size(config: Config) -> int:
+    """Rows of a head, 0 where the config does not tell."""
+    width = config.count("hidden_size", "d_model", "n_embd", default=0)
+    return config.count("head_dim", default=0) or (0 if width % _heads(config) else width // _heads(config))
 
 
 def _equal_blocks(config: Config) -> Layout:
@@ -53,20 +67,30 @@ def _head_by_head(config: Config) -> Layout:
 
 
 def _grouped_query_blocks(config: Config) -> Layout:
-    shared = (config.get("attn_config") or {}).get("kv_n_heads") or config.get("num_key_value_heads")
-    key_value = int(shared or _heads(config))
-    return 1, (_heads(config), key_value, key_value)
+    own = config.count("num_key_value_heads", default=_heads(config))
+    key_value = config.section("attn_config").count("kv_n_heads", default=own)
+    return 1, (_per_group(config, key_value) * key_value, key_value, key_value)
 
 
 def _falcon(config: Config) -> Layout:
-    if config.get("new_decoder_architecture"):
-        groups = int(config.get("num_kv_heads") or _heads(config))
-        return groups, (_heads(config) // groups, 1, 1)
-    return (1, (_heads(config), 1, 1)) if config.get("multi_query", True) else _head_by_head(config)
+    if config.flag("new_decoder_architecture"):
+        groups = config.count("num_kv_heads", default=_heads(config))
+        return groups, (_per_group(config, groups), 1, 1)
+    return _bigcode(config)
 
 
 def _bigcode(config: Config) -> Layout:
-    return (1, (_heads(config), 1, 1)) if config.get("multi_query", True) else _head_by_head(config)
+    return (1, (_heads(config), 1, 1)) if config.flag("multi_query", default=True) else _head_by_head(config)
+
+
+def _per_group(config: Config, groups: int) -> int:
+    """How many heads share a key and a value."""
+    if _heads(config) % groups:
+        raise CheckpointError(
+            f"{config.source}: {_heads(config)} heads cannot share {groups} keys and values evenly; correct these "
+            "numbers or download it again"
+        )
+    return _heads(config) // groups
 
 
 _QKV = ("q", "k", "v")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .config import Config
 from .fused import Rows, fused_rows
 from .stored import Skipped, Stored
 
@@ -85,8 +86,10 @@ def take_rows(matrix: Tensor, parts: Rows | None) -> Tensor:
 
 def matrices(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> tuple[list[Matrix], list[Skipped]]:
     """Every matrix of a checkpoint in its own order, and every tensor that is none, with the reason."""
-    config = {**config.get("text_config", {}), **config} if isinstance(config.get("text_config"), dict) else config
-    model_types = {str(config.get("model_type")), str((config.get("text_config") or {}).get("model_type"))}
+    config = Config.of(config)
+    language = config.section("text_config")
+    model_types = {config.text("model_type"), language.text("model_type")}
+    config = Config({**language, **config}, config.source)
     conv1d = bool(model_types & _CONV1D_MODELS) or _biases_show_conv1d(tensors)
     ties = _ties(tensors, config)
     found: list[Matrix] = []
@@ -122,6 +125,8 @@ def _oriented(name: str, tensor: str, stored: Stored, shape: tuple[int, ...], tr
 
 def _not_a_matrix(tensor_name: str, stored: Stored, tensors: Mapping[str, Stored]) -> Skipped | None:
     name = tensor_name.removesuffix(".weight")
+    if stored.unreadable:
+        return Skipped(name, stored.unreadable, problem=True)
     if len(stored.shape) < 2:
         if stored.shape == (0,) and tensor_name.endswith("weight"):
             return Skipped(name, "empty, shape [0]: a ZeRO-3 shard that was saved without gathering", problem=True)
@@ -149,7 +154,7 @@ def _biases_show_conv1d(tensors: Mapping[str, Stored]) -> bool:
     return False
 
 
-def _ties(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> dict[str, str]:
+def _ties(tensors: Mapping[str, Stored], config: Config) -> dict[str, str]:
     """Tensors that repeat an earlier one, with the name of that one."""
     ties: dict[str, str] = {}
     seen: dict[Any, str] = {}
@@ -158,7 +163,7 @@ def _ties(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> dict[str,
             first = seen.setdefault(stored.storage, name)
             if first != name:
                 ties[name] = first
-    if config.get("tie_word_embeddings"):
+    if config.flag("tie_word_embeddings"):
         for head in filter(_OUTPUT.search, tensors):
             for name in filter(_INPUT.search, tensors):
                 if head not in ties and tensors[head].shape == tensors[name].shape:

@@ -14,6 +14,7 @@ from ..errors import PairingError
 from ..linalg import LowRank
 from .adapter import Adapter, LoraUpdate
 from .checkpoint import Checkpoint
+from .config import Config
 from .layout import Matrix, matrices
 from .names import EMBEDDING, HEAD, align, drop, is_default
 from .stored import Skipped
@@ -108,13 +109,13 @@ def pair(
             "directory, or merge it (model.merge_and_unload)"
         )
     selects = _selector(include, exclude)
-    tuned_config = tuned.config if isinstance(tuned, Checkpoint) else {}
+    tuned_config = tuned.config if isinstance(tuned, Checkpoint) else Config({}, tuned.label)
     # One config for both, the base's where it says what the model is: the two must be cut alike.
     config = base.config if "model_type" in base.config else tuned_config
     tied = "tie_word_embeddings"  # but this each side knows for itself
-    base_matrices, base_rest = matrices(base.tensors, {**config, tied: base.config.get(tied)})
+    base_matrices, base_rest = matrices(base.tensors, config.changed(tied, base.config.get(tied)))
     own, tuned_rest = matrices(
-        tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced, {**config, tied: tuned_config.get(tied)}
+        tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced, config.changed(tied, tuned_config.get(tied))
     )
     updates = tuned.updates if isinstance(tuned, Adapter) else {}
     base_tensors = [m.tensor for m in base_matrices]

@@ -145,14 +145,36 @@ def test_a_lora_beside_its_base_weights_is_not_taken_for_nothing(tmp_path: Path)
             pair(open_checkpoint(base), open_checkpoint(tuned))
 
 
+NAN, INFINITE = float("nan"), float("inf")
+
+
 @pytest.mark.parametrize(
-    "change", [{"lora_alpha": None}, {"lora_alpha": "16"}, {"alpha_pattern": {"[": 3}}, {"alpha_pattern": [1]}]
+    ("change", "message"),
+    [
+        ({"lora_alpha": None}, "lora_alpha is None, and has to be a number from -1e"),
+        ({"lora_alpha": "16"}, "lora_alpha is '16', and has to be a number"),
+        ({"lora_alpha": True}, "lora_alpha is True, and has to be a number"),
+        ({"lora_alpha": [16]}, "and has to be a number"),
+        ({"lora_alpha": NAN}, "and has to be a number|not valid JSON"),
+        ({"lora_alpha": INFINITE}, "and has to be a number|not valid JSON"),
+        ({"lora_alpha": 1e308}, "lora_alpha is 1e.308, and has to be a number"),
+        ({"lora_alpha": 10**400}, "holds an integer of more than 64 bits"),
+        ({"use_rslora": "yes"}, "use_rslora is 'yes', and has to be true or false"),
+        ({"peft_type": 3}, "peft_type is 3, and has to be text"),
+        ({"alpha_pattern": [1]}, r"alpha_pattern is \[1\], and has to be an object"),
+        ({"alpha_pattern": "q_proj"}, "alpha_pattern is 'q_proj', and has to be an object"),
+        ({"alpha_pattern": {"q_proj": None}}, "alpha_pattern: q_proj is None, and has to be a number"),
+        ({"alpha_pattern": {"q_proj": "4"}}, "alpha_pattern: q_proj is '4', and has to be a number"),
+        ({"alpha_pattern": {"[": 3}}, r"alpha_pattern: '\[' is no regular expression"),
+    ],
 )
-def test_a_damaged_config_is_one_sentence(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_config_that_makes_no_sense_is_one_sentence(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     path = _saved(tmp_path) / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(CheckpointError, match=r"adapter_config\.json does not give the scale of"):
+    with pytest.raises(CheckpointError, match=message) as caught:
         open_checkpoint(tmp_path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_named_adapters_are_pointed_at(tmp_path: Path) -> None:
@@ -188,7 +210,7 @@ def _saved(tmp_path: Path) -> Path:
     ("change", "message"),
     [
         ({"peft_type": "IA3"}, "a IA3 adapter; only LoRA is read so far"),
-        ({"init_lora_weights": "pissa_niter_4"}, "initialised with pissa_niter_4, which also changed the base"),
+        ({"init_lora_weights": "pissa_niter_4"}, "initialised with 'pissa_niter_4', which also changed the base"),
         ({"use_qalora": True}, r"a LoRA variant \(use_qalora\)"),
     ],
 )

@@ -1,0 +1,73 @@
+"""Regular expressions that come with a stranger's adapter: matched in bounded time and memory."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from typing import Any
+
+import regex
+
+from ..errors import CheckpointError
+
+# What names of modules are matched with has no more; what has more can be made to take all time or memory.
+_LONGEST = 500
+_MOST_REPEATS = 1_000
+_SECONDS = 3.0  # for all patterns of an adapter on all of its modules, which take milliseconds
+
+
+class Patterns:
+    """Regular expressions for the names of modules, by PEFT's rule.
+
+    An expression matches the end of a name, from a dot on; of several the first counts.
+
+    Parameters
+    ----------
+    values : dict of str to Any
+        By expression.
+    source : str
+        Where they are from, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        If one is no regular expression, or has what no pattern for names has.
+    """
+
+    def __init__(self, values: dict[str, Any], source: str) -> None:
+        self._source = source
+        self._until = time.monotonic() + _SECONDS
+        self._compiled = [(self._compile(pattern), value) for pattern, value in values.items()]
+
+    def value(self, name: str, default: Any) -> Any:
+        """What stands by the first expression that matches; CheckpointError where that takes too long."""
+        for pattern, value in self._compiled:
+            try:
+                if pattern.match(name, timeout=self._left()):
+                    return value
+            except TimeoutError:
+                raise self._too_long() from None
+        return default
+
+    def _compile(self, pattern: str) -> Any:
+        repeats = math.prod(int(number[-9:]) for number in re.findall(r"(\d+)\s*\}", pattern))
+        if len(pattern) > _LONGEST or repeats > _MOST_REPEATS or "(?" in pattern.replace("(?:", ""):
+            raise self._error(f"{pattern[:60]!r} is longer, repeats more or looks further than a name needs")
+        self._left()
+        try:
+            return regex.compile(rf"(?:.*\.)?(?:{pattern})$", flags=regex.VERSION0)
+        except (regex.error, ValueError, OverflowError, RecursionError) as error:
+            raise self._error(f"{pattern[:60]!r} is no regular expression ({error})") from None
+
+    def _left(self) -> float:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise self._too_long()
+        return left
+
+    def _too_long(self) -> CheckpointError:
+        return self._error(f"its patterns take longer than {_SECONDS:g} seconds to match")
+
+    def _error(self, what: str) -> CheckpointError:
+        return CheckpointError(f"{self._source}: {what}; write the names of the modules in full")
