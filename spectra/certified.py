@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .cache import cached_svd, find_svd
 from .exact import Exact
-from .examined import SIDES, Examined
+from .examined import SIDES, Examined, nearest_note, novelty
 from .linalg import (
     BLOCK,
     SVD,
@@ -17,18 +17,20 @@ from .linalg import (
     Tuned,
     absolute_cosines,
     atom_bounds,
+    best_cosines,
+    eigenspaces,
     leading,
     least_singular_value,
     match,
+    num_above_rounding,
     num_leading,
     rounding,
 )
 
 # How near leading vectors of the base and of the tuned matrix are brought to those they stand for (sine of the angle),
-# at first and, where the bounds of some vector then lie close about epsilon, once more. What the tuned ones miss widens
-# every bound; what those of the base miss, only the lower one.
+# at first and, where the bounds of some vector then do not decide, once more. What the tuned ones miss widens every
+# bound; what those of the base miss, only the lower one.
 _ANGLES = ((0.02, 0.01), (1e-3, 1e-3))
-_CLOSE = 0.1
 # Every bound is also widened by this many eps, for rounding in what it is made of and in the singular vectors of a
 # dense bulk that LAPACK returns (seen: 3e-5 at 768 rows in float32).
 _SLACK = 1000.0
@@ -38,9 +40,10 @@ class Certified:
     """Leading singular vectors by block Golub–Kahan iteration, and proofs that no base vector is near, or that one is.
 
     A vector ``u`` is not an intruder where its cosine with a leading base vector is at least epsilon, and is one where
-    the greatest cosine that any base vector can have with it, by `linalg.atom_bounds`, is less. Where the bounds lie
-    close about epsilon, the leading vectors are refined; where they still do not decide, the base is decomposed in full
-    (once, and kept), and where that does not either, the tuned matrix is too.
+    the greatest cosine that any base vector can have with it, by `linalg.atom_bounds`, is less. Where the bounds do not
+    decide, the leading vectors are refined: what is undecided lies almost always among leading base vectors that are
+    not yet told apart. Where they still do not, the base is decomposed in full (once, and kept), and where that does
+    not either, the tuned matrix is too.
     """
 
     def __init__(self, W0: Tensor, base: SVD | None = None) -> None:
@@ -55,20 +58,23 @@ class Certified:
     ) -> list[Examined]:
         k = min(k, *self.W0.shape)
         for base_angle, tuned_angle in _ANGLES:
-            known = self._leading(k, base_angle)
+            known = self._leading(2 * k, base_angle)  # what novelty is measured against
             tuned = self._tuned(W, k, known, near, tuned_angle) if known else None
             if known is None or tuned is None:
                 break
-            method = self._from_full_base if self._full else self._from_bounds
-            found = [method(one, known, tuned, k, epsilons) for one in SIDES[side]]
-            gaps = _gaps(found, epsilons)
-            last = (base_angle, tuned_angle) == _ANGLES[-1]
-            if gaps and self._full is None and (last or min(gaps) > _CLOSE):
-                self._full = cached_svd(self.W0)
-                found = [self._from_full_base(one, known, tuned, k, epsilons) for one in SIDES[side]]
-                gaps = _gaps(found, epsilons)
-            if not gaps:
-                return found
+            examined = [
+                self._from_full_base(one, known, tuned, k)
+                if self._full
+                else self._from_bounds(one, known, tuned, k, epsilons)
+                for one in SIDES[side]
+            ]
+            if _decided(examined, epsilons):
+                return examined
+        if known is not None and tuned is not None and self._full is None:
+            self._full = cached_svd(self.W0)
+            examined = [self._from_full_base(one, known, tuned, k) for one in SIDES[side]]
+            if _decided(examined, epsilons):
+                return examined
         self._full = self._full or cached_svd(self.W0)
         return Exact(self.W0, self._full).examine(W, k, side, epsilons)
 
@@ -77,6 +83,8 @@ class Certified:
         if k + 2 > num_leading(*self.W0.shape):
             return None
         if self._full is not None:
+            if num_above_rounding(self._full.s, self.W0.shape, self.W0.dtype) < k:
+                return None
             s = self._full.s[: k + BLOCK + 1].double().cpu()
             noise = torch.full_like(s[:-1], rounding(self.W0.dtype) * float(s[0]))
             U, Vh = self._full.U[:, : k + BLOCK], self._full.Vh[: k + BLOCK]
@@ -121,6 +129,7 @@ class Certified:
                 A,
                 rest[:, todo] / norms[todo],
                 enough=(goal - slack[todo] - found.coupling[todo]).clamp(min=0) / norms[todo].double().cpu(),
+                largest=float(known.s[0]),
                 least=self._least_value(side),
                 steps=min(128, max(24, min(A.shape) // 32)),
                 without=found.basis,
@@ -138,17 +147,19 @@ class Certified:
             max_cosine=found.best.clamp(max=1.0),
             nearest=torch.where(rest_upper <= found.best, found.nearest, -1),
             cosines=absolute_cosines(known.U[:, :k], U).cpu(),
+            novelty=novelty(known.U[:, : 2 * k], U),
             dimension=A.shape[0],
             num_base_vectors=min(A.shape),
             method="certified",
+            note=nearest_note(min(A.shape), found.shared & (rest_upper <= lower)),
         )
 
-    def _from_full_base(self, side: str, known: Leading, tuned: Leading, k: int, epsilons: Sequence[float]) -> Examined:
+    def _from_full_base(self, side: str, known: Leading, tuned: Leading, k: int) -> Examined:
         """Cosines with every base vector; what is left to decide is how near the tuned vectors are to the true ones."""
         assert self._full is not None  # the callers have seen to it
         basis, U = (self._full.U, tuned.U) if side == "left" else (self._full.Vh.mT, tuned.Vh.mT)
-        cosines = absolute_cosines(basis, U[:, :k]).cpu()
-        best, nearest = cosines.double().max(dim=0)
+        spaces = eigenspaces(self._full.s, self.W0.shape, self.W0.dtype)
+        best, nearest = best_cosines(basis, U[:, :k], spaces)
         slack = _slack(tuned)[:k]
         return Examined(
             side=side,
@@ -158,10 +169,12 @@ class Certified:
             upper=(best + slack).clamp(max=1.0),
             max_cosine=best,
             nearest=nearest,
-            cosines=cosines[:k],
+            cosines=absolute_cosines(basis[:, :k], U[:, :k]).cpu(),
+            novelty=novelty(basis[:, : min(2 * k, len(spaces))], U[:, :k]),
             dimension=basis.shape[0],
-            num_base_vectors=basis.shape[1],
+            num_base_vectors=len(spaces),
             method="certified with the base's SVD",
+            note=nearest_note(len(spaces), nearest < 0),
         )
 
     def _least_value(self, side: str) -> float:
@@ -178,9 +191,8 @@ def _slack(tuned: Leading) -> Tensor:
     return tuned.angles() + _SLACK * torch.finfo(tuned.U.dtype).eps
 
 
-def _gaps(found: Sequence[Examined], epsilons: Sequence[float]) -> list[float]:
-    """Distances between the bounds of every vector that is undecided at one of `epsilons`."""
-    return [float(one.upper[j] - one.lower[j]) for one in found for epsilon in epsilons for j in one.undecided(epsilon)]
+def _decided(examined: Sequence[Examined], epsilons: Sequence[float]) -> bool:
+    return not any(side.undecided(epsilon) for side in examined for epsilon in epsilons)
 
 
 def _lowest_above(lower: Tensor, epsilons: Sequence[float]) -> Tensor:

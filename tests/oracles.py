@@ -55,8 +55,13 @@ SPECTRA: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "steep": lambda rng, p: 0.5 ** np.arange(p),
     "repeated": lambda rng, p: np.repeat(np.linspace(2.0, 0.2, -(-p // 3)), 3)[:p],
     "clustered": lambda rng, p: np.round(np.linspace(3.0, 0.3, p), 1) + 1e-6 * rng.random(p),
+    "few values": lambda rng, p: np.sort(rng.choice([2.0, 1.1, 0.7, 0.2], p))[::-1],
+    "orthogonal": lambda rng, p: np.ones(p),
     "outlier": lambda rng, p: np.r_[50.0, np.linspace(1.0, 0.3, p - 1)],
     "rank deficient": lambda rng, p: np.r_[np.linspace(2.0, 1.0, p - p // 3), np.zeros(p // 3)],
+    "deficient and repeated": lambda rng, p: np.r_[
+        np.repeat([2.0, 1.3], (p - p // 2 + 1) // 2)[: p - p // 2], np.zeros(p // 2)
+    ],
 }
 
 

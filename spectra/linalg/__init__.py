@@ -5,7 +5,7 @@ Matrices are ``(out, in)``; decompositions are ``U, s, Vh`` with ``W == (U * s) 
 
 from .atoms import atom_bounds
 from .cosines import absolute_cosines
-from .leading import BLOCK, Leading, leading, num_leading, rounding
+from .leading import BLOCK, Leading, leading, num_leading
 from .low_rank import LowRank, Tuned, Updated
 from .matching import Match, match
 from .null import RandomDirectionNull, random_direction_null
@@ -13,6 +13,7 @@ from .operators import Difference, Operator, times
 from .positive import least_singular_value
 from .quadrature import Estimate, estimated_effective_rank
 from .ranks import effective_rank, stable_rank
+from .rounding import best_cosines, eigenspaces, num_above_rounding, rounding
 from .sketch import remainder_norm, sketch
 from .svd import SVD, LinAlgError, singular_values, svd
 
@@ -31,11 +32,14 @@ __all__ = [
     "Updated",
     "absolute_cosines",
     "atom_bounds",
+    "best_cosines",
     "effective_rank",
+    "eigenspaces",
     "estimated_effective_rank",
     "leading",
     "least_singular_value",
     "match",
+    "num_above_rounding",
     "num_leading",
     "random_direction_null",
     "remainder_norm",

@@ -14,8 +14,9 @@ Where ``m > n``, ``q`` has a part in the null space of ``Aᵀ``, an atom at zero
 the thin SVD. There the orthonormal ``z_i = r_i(AᵀA) Aᵀq`` on the other side are taken: their measure has the atoms
 ``σ² (x·q)²``, none at zero, and the bound holds for singular values above a positive number.
 
-Conditions. An atom is a whole eigenspace: for a multiple singular value the bound holds for every vector in it. The
-inequality needs orthonormal ``q_i`` in floating point, hence full reorthogonalisation. Nothing need have converged.
+Conditions. An atom is a whole eigenspace: for a multiple singular value, or several that agree to rounding, the bound
+holds for every vector in it (`deflation`). The inequality needs orthonormal ``q_i`` in floating point, hence full
+reorthogonalisation. Nothing need have converged.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ from torch import Tensor
 from .bidiagonal import bidiagonalise
 from .christoffel import Array, christoffel_peaks
 from .operators import Operator
+from .rounding import rounding
 
-_END = 1e-3
+# Values that agree to rounding make a measure with nodes as near; thirty times that keeps what is one from being told
+# apart by halves. The eigenvalues of the Jacobi matrix, in double precision, are no better than the other.
+_RESOLUTION, _LEAST_RESOLUTION = 32.0, 1e-9
 
 
 def atom_bounds(
@@ -39,6 +43,7 @@ def atom_bounds(
     starts: Tensor,
     *,
     enough: Tensor,
+    largest: float,
     least: float,
     steps: int,
     without: Tensor | None = None,
@@ -51,6 +56,8 @@ def atom_bounds(
     starts : Tensor, shape (m, k), unit columns
     enough : Tensor, shape (k,)
         Bounds below these need not be sharp.
+    largest : float
+        The largest singular value of `A`, which rounding is relative to.
     least : float
         No singular value of `A` is below this; used where ``m > n``, and of no use there when zero.
     steps : int
@@ -61,39 +68,62 @@ def atom_bounds(
     Yields
     ------
     Tensor, shape (k,), float64, on the CPU
-        After 6 pairs of products, then after each, or, for a small matrix, when there are a third more. Ones, while any
-        vector holds too much of what has been seen so far to get below `enough`.
+        After 6 pairs of products, then after each, or, for a small matrix, when there are a third more; none is above
+        the one before. Ones, while any vector holds too much of what has been seen so far to get below `enough`.
+
+    Notes
+    -----
+    Values that agree to rounding are one value: the bound is on ``‖P q‖``, ``P`` the projector on all their vectors.
     """
     tall = A.shape[0] > A.shape[1]
     alphas: list[Tensor] = []
     betas: list[Tensor] = []
     look = min(6, steps)
+    goal, agreeing = enough.cpu().numpy(), 4 * rounding(starts.dtype) * largest
+    least_so_far = np.ones(starts.shape[1])
     for alpha, beta in bidiagonalise(A, starts, steps, without=without):
         alphas.append(alpha)
         betas.append(beta)
         if len(alphas) == look:
             a, b = (torch.stack(part, dim=1).double().cpu().numpy() for part in (alphas, betas))
-            yield torch.from_numpy(_from_coefficients(a, b, enough.cpu().numpy(), least if tall else None))
+            bounds = _squared_tall(a, b, goal, agreeing, least) if tall else _squared(a, b, goal, agreeing)
+            least_so_far = np.minimum(least_so_far, np.sqrt(bounds))
+            yield torch.from_numpy(least_so_far)
             # A look costs as much as a pair of products with a matrix of a million entries.
             look = min(steps, look + (1 if math.prod(A.shape) > 1 << 21 else look // 3))
 
 
-def _from_coefficients(alpha: Array, beta: Array, enough: Array, least: float | None) -> Array:
-    """The bound from the bidiagonal coefficients, each of shape (k, t)."""
-    if least == 0.0:
+def _squared(alpha: Array, beta: Array, enough: Array, agreeing: float) -> Array:
+    """The squared bound from the ``q_i``, rows of the bidiagonal matrix; coefficients of shape (k, t)."""
+    shifted = np.pad(beta[:, :-1], ((0, 0), (1, 0)))
+    off_diagonal = alpha * beta
+    return christoffel_peaks(
+        alpha**2 + shifted**2,
+        off_diagonal[:, :-1],
+        off_diagonal[:, -1],
+        enough**2,
+        resolution=_resolution(alpha, beta, agreeing),
+    )
+
+
+def _squared_tall(alpha: Array, beta: Array, enough: Array, agreeing: float, least: float) -> Array:
+    """The squared bound from the ``z_i``, columns of the bidiagonal matrix; none without a `least` value."""
+    if least == 0.0 or alpha.shape[1] < 2:
         return np.ones(len(alpha))
-    # A small coefficient ends a Krylov space: what comes after it is rounding, blown up.
-    ended = np.minimum(alpha, beta) <= _END * np.maximum(alpha, beta).max(axis=1, keepdims=True)
-    lengths = np.where(ended.any(axis=1), ended.argmax(axis=1) + 1, alpha.shape[1])
-    bounds = np.empty(len(alpha))
-    for t in np.unique(lengths):
-        rows = lengths == t
-        a, b, goal = np.maximum(alpha[rows, :t], 1e-300), np.maximum(beta[rows, :t], 1e-300), enough[rows] ** 2
-        if least is None:  # the q_i: rows of the bidiagonal matrix times their neighbours
-            shifted = np.pad(b[:, :-1], ((0, 0), (1, 0)))
-            bounds[rows] = christoffel_peaks(a**2 + shifted**2, (a * b)[:, :-1], (a * b)[:, -1], goal)
-        else:  # the z_i: its columns
-            mass = a[:, 0] ** 2
-            peaks = christoffel_peaks(a**2 + b**2, b[:, :-1] * a[:, 1:], None, goal / mass, above=least**2)
-            bounds[rows] = peaks * mass
-    return np.sqrt(np.minimum(bounds, 1.0))
+    off_diagonal = beta[:, :-1] * alpha[:, 1:]
+    mass = np.maximum(alpha[:, 0] ** 2, 1e-300)
+    peaks = christoffel_peaks(
+        (alpha**2 + beta**2)[:, :-1],
+        off_diagonal[:, :-1],
+        off_diagonal[:, -1],
+        enough**2 / mass,
+        resolution=_resolution(alpha, beta, agreeing),
+        above=least**2,
+    )
+    return np.asarray(peaks * mass)
+
+
+def _resolution(alpha: Array, beta: Array, agreeing: float) -> Array:
+    """Differences of squared singular values that are rounding, as singular values `agreeing` / 2 apart are one."""
+    norm = (alpha + beta).max(axis=1)  # of the bidiagonal matrix, at least
+    return np.asarray(np.maximum(_RESOLUTION * agreeing * norm, _LEAST_RESOLUTION * norm**2))

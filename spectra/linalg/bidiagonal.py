@@ -9,6 +9,9 @@ from torch import Tensor
 
 from .operators import Operator, times
 
+# What is left of a vector in an exhausted space, relative to the largest coefficient, is at most so many eps.
+_ROUNDING = 16.0
+
 
 def bidiagonalise(
     A: Operator, starts: Tensor, steps: int, *, without: Tensor | None = None
@@ -32,7 +35,7 @@ def bidiagonalise(
     Yields
     ------
     alpha, beta : Tensor, shape (k,)
-        ``α_i`` and ``β_i``, ``i = 1, 2, …``. Where a space is exhausted they are at the level of rounding.
+        ``α_i`` and ``β_i``, ``i = 1, 2, …``. Where a space is exhausted, all that follow are zero.
     """
     (m, n), k = A.shape, starts.shape[1]
     Q = starts.new_empty(k, steps + 1, m)
@@ -40,17 +43,24 @@ def bidiagonalise(
     Q[:, 0] = starts.mT
     previous = starts.new_zeros(k, n)
     beta = starts.new_zeros(k)
-    tiny = torch.finfo(starts.dtype).tiny
+    largest = starts.new_zeros(k)
     for i in range(steps):
         z = times(A.mT, Q[:, i].mT).mT - beta[:, None] * previous
         z = _orthogonal(z, Z[:, :i])
-        alpha = torch.linalg.vector_norm(z, dim=1)
-        previous = Z[:, i] = z / alpha.clamp(min=tiny)[:, None]
+        alpha, previous, largest = _normalised(z, largest)
+        Z[:, i] = previous
         q = times(A, previous.mT).mT - alpha[:, None] * Q[:, i]
         q = _orthogonal(q, Q[:, : i + 1], without)
-        beta = torch.linalg.vector_norm(q, dim=1)
-        Q[:, i + 1] = q / beta.clamp(min=tiny)[:, None]
+        beta, Q[:, i + 1], largest = _normalised(q, largest)
         yield alpha, beta
+
+
+def _normalised(vectors: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Norms, unit vectors and the largest norm so far; zero where nothing but rounding is left."""
+    norms = torch.linalg.vector_norm(vectors, dim=1)
+    largest = torch.maximum(largest, norms)
+    norms = torch.where(norms > _ROUNDING * torch.finfo(norms.dtype).eps * largest, norms, 0.0)
+    return norms, torch.where(norms > 0, 1 / norms, 0.0)[:, None] * vectors, largest
 
 
 def _orthogonal(vectors: Tensor, bases: Tensor, common: Tensor | None = None) -> Tensor:

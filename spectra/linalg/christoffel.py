@@ -12,9 +12,11 @@ little in the others: their second derivatives are ``2 S_tj q(θ_j) / (θ_j − 
 its greatest value along a straight line, which solves a 2×2 problem, widened by ``length²/8`` times the norm of the
 second derivative. Outside the nodes ``f`` falls.
 
-In floating point ``T`` is that of a matrix nearby, whose eigenvectors in a cluster are other mixtures of the same.
-Nodes that have settled, with ``b |S_ti|`` small, are therefore taken out, and the mass of all of them that lie together
-is added to what the others leave.
+In floating point ``T`` is that of a matrix nearby, whose eigenvectors in a cluster are other mixtures of the same, and
+an atom that belongs to a cluster is the mass of all of it. Nodes that have settled are therefore taken out
+(`deflation`), and the mass of all of them that lie together is added to what the others leave: with the vectors split
+into settled parts ``s`` and others ``u``, ``(a_s + a_u)² / (n_s + n_u) <= a_s²/n_s + a_u²/n_u``, and ``a_s²/n_s`` is at
+most that mass.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .deflation import deflate
+
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
@@ -32,12 +36,18 @@ _PER_CELL = 10
 # Then those with the greatest bounds are split further, until the bound is within the tolerance of a value.
 _WORST, _SPLIT, _ROUNDS, _TOLERANCE = 8, 4, 24, 0.02
 _TINY = 1e-300
-# A node has settled when b |S_ti| is this small, and is together with others this near; both relative to the largest.
-_SETTLED, _TOGETHER = 1e-4, 0.02
+# Settled nodes this near to each other, relative to the largest, are together.
+_TOGETHER = 0.02
 
 
 def christoffel_peaks(
-    diagonal: Array, off_diagonal: Array, coupling: Array | None, enough: Array, *, above: float | None = None
+    diagonal: Array,
+    off_diagonal: Array,
+    coupling: Array,
+    enough: Array,
+    *,
+    resolution: Array,
+    above: float | None = None,
 ) -> Array:
     """Upper bounds on ``max_λ f(λ)``, or on ``max_{λ >= above} f(λ)/λ``, for several measures of mass one.
 
@@ -45,10 +55,12 @@ def christoffel_peaks(
     ----------
     diagonal, off_diagonal : ndarray, shapes (k, t) and (k, t − 1)
         Of the Jacobi matrices.
-    coupling : ndarray of shape (k,), optional
-        The coefficient ``b`` that would come next; without it one polynomial fewer is summed.
+    coupling : ndarray, shape (k,)
+        The coefficient ``b`` that comes next.
     enough : ndarray, shape (k,)
         What the bounds are wanted below. If that cannot be for some, all are infinite; once it is, none is refined.
+    resolution : ndarray, shape (k,)
+        Differences of nodes that are rounding.
     above : float, optional
         Divide by ``λ``, and look only at ``λ`` at least this large. No node is below it.
 
@@ -61,16 +73,20 @@ def christoffel_peaks(
     T[:, range(t), range(t)] = diagonal
     T[:, range(t - 1), range(1, t)] = T[:, range(1, t), range(t - 1)] = off_diagonal
     nodes, S = np.linalg.eigh(T)
-    first, last = S[:, 0].copy(), S[:, -1].copy()
+    nodes, first, last, settled = deflate(nodes, S[:, 0], S[:, -1], coupling, resolution)
     if above is not None:
         nodes = np.maximum(nodes, above)
-    next_one = off_diagonal[:, -1] if coupling is None and t > 1 else np.ones(k) if coupling is None else coupling
-    settled = next_one[:, None] * np.abs(last) <= _SETTLED * nodes[:, -1:]
-    masses = first**2 / (1 if above is None else nodes)
+    # Where the bound is divided by λ, a node stands for any value that rounding allows.
+    scale = np.ones_like(nodes) if above is None else np.maximum(nodes - resolution[:, None], above)
+    masses = first**2 / scale
     near = np.abs(nodes[:, :, None] - nodes[:, None, :]) <= _TOGETHER * nodes[:, -1:, None]
     apart = (near * (masses * settled)[:, None, :]).sum(axis=2).max(axis=1, where=settled, initial=0.0)
     if (np.maximum(masses.max(axis=1), apart) >= enough).any():
         return np.full(k, np.inf)
+    # What settled nodes further away than that can add to a_u: next to b a_u, n_u >= 1/b².
+    afar = (coupling[:, None] * np.abs(first * last) * settled).sum(axis=1) / np.maximum(
+        _TOGETHER * nodes[:, -1], _TINY
+    )
     # Out of the way, below zero, so that they bound no cell between the others.
     nodes = np.where(settled, -nodes[:, -1:] * np.arange(1, t + 1), nodes)
     order = np.argsort(nodes, axis=1)
@@ -79,9 +95,9 @@ def christoffel_peaks(
     least_gap = 1e-13 * np.abs(nodes).max(axis=1, keepdims=True) + _TINY
     nodes[:, 1:] += np.cumsum(np.maximum(least_gap - gaps, 0.0), axis=1)
     first, last = (np.where(nodes < 0, 0.0, part) for part in (first, last))
-    rest = np.zeros((k, 1)) if coupling is None else np.maximum(coupling, 1e-150)[:, None] ** -2
-    f = _Christoffel(nodes, first, last, rest, divided=above is not None)
-    outside = apart + ((f.first**2).max(axis=1) if above is None else f.below_first(above))
+    rest = np.maximum(coupling, 1e-60)[:, None] ** -2
+    f = _Christoffel(nodes, first, last, rest, afar[:, None], resolution[:, None], above)
+    outside = apart + f.outside()
     if t == 1 or (nodes[:, -2] < 0).all():
         return np.asarray(outside)
     enough = enough - apart
@@ -108,13 +124,24 @@ def christoffel_peaks(
 
 @dataclass(frozen=True)
 class _Christoffel:
-    """``f``, or ``f/λ`` if `divided`: `nodes`, `first` and `last` of shape (k, t), `rest` ``= 1/b²`` of (k, 1)."""
+    """``f``, or ``f/λ`` for ``λ >= above``, of nodes some of which are left out.
+
+    `nodes`, `first` and `last` are of shape (k, t), those left out negative; `rest` ``= 1/b²``, `afar`, what has to be
+    added to ``√f``, and `resolution` of (k, 1).
+    """
 
     nodes: Array
     first: Array
     last: Array
     rest: Array
-    divided: bool
+    afar: Array
+    resolution: Array
+    above: float | None
+
+    def _scaled(self, f: Array, low: Array) -> Array:
+        """Bound on the whole, or on the whole divided by λ, from one on ``f`` and the least λ."""
+        whole = (np.sqrt(f) + self.afar) ** 2
+        return whole if self.above is None else whole / np.maximum(low - self.resolution, self.above)
 
     def on_intervals(self, cells: Indices, low: Array, high: Array) -> tuple[Array, Array]:
         """Bound on each interval of a cell, and the greater value at its ends; all of shape (k, I)."""
@@ -150,13 +177,16 @@ class _Christoffel:
         relative = bends / np.sqrt(np.minimum(uu, vv) / 2)
         cosine = (np.sqrt(np.maximum(straight, value)) + relative) / np.maximum(1 - relative, 0.5)
         bound = np.where(relative < 0.5, np.minimum(cosine, 1.0), 1.0) ** 2
-        if self.divided:
-            low, high = np.where(start < 0, 1.0, low), np.where(start < 0, 1.0, high)
-            bound, value = bound / low, value / high
+        bound = self._scaled(bound, low)
+        if self.above is not None:
+            value = value / np.where(start < 0, 1.0, high)
         return np.where(start < 0, 0.0, bound), np.where(start < 0, 0.0, value)
 
-    def below_first(self, above: float) -> Array:
-        """Bound on ``f/λ`` between `above` and the first node, where ``f`` rises, shape (k,)."""
+    def outside(self) -> Array:
+        """Bound outside the nodes, where ``f`` falls, and between `above` and the first, where it rises, shape (k,)."""
+        if self.above is None:
+            return np.asarray(self._scaled((self.first**2).max(axis=1, keepdims=True), self.resolution).max(axis=1))
+        above = self.above
         lowest = np.where(self.nodes > 0, self.nodes, np.inf).min(axis=1, keepdims=True)
         lowest = np.where(np.isfinite(lowest), lowest, above)
         points = above * (lowest / above) ** np.linspace(0, 1, 65)  # (k, 65)
@@ -166,7 +196,7 @@ class _Christoffel:
         inner /= np.maximum(np.einsum("kpt,kpt->kp", w, w) + self.rest, _TINY)
         at_lowest = np.where(self.nodes == lowest, self.first**2, 0.0).sum(axis=1, keepdims=True)
         values = np.concatenate([inner, at_lowest], axis=1)
-        return np.asarray((values / points[:, :-1]).max(axis=1))
+        return np.asarray(self._scaled(values, points[:, :-1]).max(axis=1))
 
 
 def _pair(values: Array, cells: Indices) -> Array:

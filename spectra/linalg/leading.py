@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .operators import Operator, times
+from .rounding import null_level, rounding
 
 # Measured on two CPU cores at 384 to 4096 rows: 16 columns cost hardly more than 4 in a product, and restarting at 128
 # keeps the small eigenproblems below the products.
@@ -135,7 +136,8 @@ def leading(
         if full or step >= check:
             P, s, Q, residuals = _ritz(H[:size, :size], C, min(size, k + b))
             noise = rounding(block.dtype) * float(s[0])
-            if known := _num_resolved(s, residuals, noise, k, angle):
+            into_null = bool(s[k - 1] <= max(_NULL, null_level(A.shape, A.dtype)) * s[0])
+            if not into_null and (known := _num_resolved(s, residuals, noise, k, angle)):
                 beyond = float(s[known] + residuals[known])
                 left, right = U[:, :size] @ P[:, :known].to(block), V[:, :size] @ Q[:, :known].to(block)
                 # Measured, not taken from the recurrence, so that nothing rests on how orthogonal that stayed.
@@ -143,7 +145,7 @@ def leading(
                 missed = times(A, right) - left * scaled, times(A.mT, left) - right * scaled
                 residuals = torch.maximum(*(torch.linalg.vector_norm(one, dim=0) for one in missed))
                 return Leading(left, s[:known], right.mT, residuals.double().cpu() + noise, beyond, step)
-            if step >= max_steps or s[k - 1] <= _NULL * s[0]:
+            if step >= max_steps or into_null:
                 return None
             history.append((step, float(residuals[:k].max() / s[0])))
             check = step + _wait(history, angle)
@@ -156,11 +158,6 @@ def leading(
                 size = p
         V[:, size : size + b] = after
         block = after
-
-
-def rounding(dtype: torch.dtype) -> float:
-    """Backward error, relative to the norm, that is allowed for in an SVD by LAPACK or by this iteration."""
-    return 8 * torch.finfo(dtype).eps
 
 
 def num_leading(m: int, n: int) -> int:

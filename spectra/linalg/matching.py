@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .leading import Leading
+from .rounding import null_level, rounding
 
 # Vectors that are not told apart better than this (sine of an angle) are one group, known only as a subspace.
 _APART = 0.02
@@ -20,13 +21,15 @@ class Match:
     Attributes
     ----------
     lower, upper : Tensor, shape (k,), float64
-        Bounds on ``max_i |cos(x_i, u_j)|`` over the known ``x_i``, whatever basis is taken of an eigenspace.
+        Bounds on the greatest cosine with an eigenspace among those known, whatever basis is taken of it.
     best, nearest : Tensor, shape (k,)
         The greatest cosine with a computed ``x_i``, and its ``i``; -1 where that is one of a group.
     basis : Tensor, shape (m, c)
         The known ``x_i``, up to the last gap.
     beyond : float
         The largest singular value that others can have.
+    shared : Tensor of bool, shape (k,)
+        Whether the nearest are several whose values agree to rounding.
     coupling : Tensor, shape (k,), float64
         By how much a cosine with any other ``x`` can differ from that of the parts orthogonal to `basis`.
     """
@@ -37,6 +40,7 @@ class Match:
     nearest: Tensor
     basis: Tensor
     beyond: float
+    shared: Tensor
     coupling: Tensor
 
 
@@ -45,8 +49,9 @@ def match(known: Leading, U: Tensor) -> Match:
 
     A computed vector ``x̂`` at an angle of at most ``φ`` from the true one has a cosine with ``u`` that is off by at
     most ``sin φ``. Values closer than their residuals form a group of ``d``: only the group's subspace is determined,
-    ``P`` its projector, and any basis of it has a vector with ``|cos| >= ‖P u‖/√d`` and none above ``‖P u‖``. An
-    incomplete last group is left out.
+    ``P`` its projector, and any basis of it has a vector with ``|cos| >= ‖P u‖/√d`` and none above ``‖P u‖``. Of values
+    that agree to rounding it is the cosine with the subspace that counts, so that ``d`` is the number of eigenspaces.
+    An incomplete last group is left out, as is what is below rounding.
 
     Parameters
     ----------
@@ -56,11 +61,16 @@ def match(known: Leading, U: Tensor) -> Match:
     s, residuals = known.s, known.residuals
     below = s - torch.cat([s[1:], s.new_tensor([known.beyond])])
     around = residuals + torch.cat([residuals[1:], residuals.new_zeros(1)])
-    cuts = (around <= _APART * below).nonzero().flatten()  # i: there is a gap after the i-th
+    dtype = known.U.dtype
+    null = null_level((known.U.shape[0], known.Vh.shape[1]), dtype) * s[0]
+    cuts = ((around <= _APART * below) & (s > null)).nonzero().flatten()  # i: there is a gap after the i-th
+    # At half of the distance at which they count as one, so that the values' own errors do not matter.
+    distinct = torch.cat([torch.ones(1, dtype=torch.int64), (below[:-1] > rounding(dtype) * s[0]).long()]).cumsum(0)
     c = int(cuts[-1]) + 1 if len(cuts) else 0
     cosines = (known.U[:, :c].mT @ U).abs().double().cpu()  # (c, k)
     beyond = known.beyond if c == len(s) else float(s[c] + residuals[c])
-    lower = upper = best = cosines.new_zeros(U.shape[1])
+    lower = upper = most = best = cosines.new_zeros(U.shape[1])
+    shared = torch.zeros(U.shape[1], dtype=torch.bool)
     start = 0
     alone = torch.zeros(c, dtype=torch.bool)
     for end in (cuts[cuts < c] + 1).tolist():
@@ -68,7 +78,10 @@ def match(known: Leading, U: Tensor) -> Match:
         gap = float(below[end - 1]) if start == 0 else float(torch.minimum(below[end - 1], below[start - 1]))
         sine = min(1.0, radius / max(gap - radius, 1e-300))
         inside = torch.linalg.vector_norm(cosines[start:end], dim=0)
-        lower = torch.maximum(lower, (inside - sine) / (end - start) ** 0.5)
+        num_spaces = int(distinct[end - 1] - distinct[start]) + 1
+        lower = torch.maximum(lower, (inside - sine) / num_spaces**0.5)
+        shared = torch.where(inside > most, torch.tensor(num_spaces < end - start), shared)
+        most = torch.maximum(most, inside)
         upper = torch.maximum(upper, inside + sine)
         alone[start] = end == start + 1
         start = end
@@ -77,4 +90,4 @@ def match(known: Leading, U: Tensor) -> Match:
         best, nearest = cosines.max(dim=0)
         nearest = torch.where(alone[nearest], nearest, -1)
     slopes = (residuals[:c] / (2 * (s[:c] - beyond)).clamp(min=1e-300)).clamp(max=1.0)
-    return Match(lower, upper.clamp(max=1.0), best, nearest, known.U[:, :c], beyond, cosines.mT @ slopes)
+    return Match(lower, upper.clamp(max=1.0), best, nearest, known.U[:, :c], beyond, shared, cosines.mT @ slopes)
