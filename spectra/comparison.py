@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ VECTOR_COLUMNS = (
     "nearest",
     "singular_values",
     "base_singular_values",
+    "novelty",
     "cosines",
 )
 
@@ -187,7 +189,7 @@ class Comparison:
 
         Its ``max_cosine_upper`` is there as ``lowest_cosine``: some vector's best cosine is at most this.
         """
-        lowest = self.matrices["max_cosine_upper"].map(min)
+        lowest = self.matrices["max_cosine_upper"].map(lambda cosines: min(cosines, default=math.nan))
         return self.matrices.assign(lowest_cosine=lowest).sort_values(
             ["num_intruders", "lowest_cosine"], ascending=[False, True], kind="stable"
         )
@@ -217,9 +219,9 @@ def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _typed(name: str, cells: list[Any]) -> Any:
-    if name in ("rows", "cols") or name.startswith("num_intruders"):
+    if name in ("rows", "cols"):
         return np.array(cells, dtype="int64")
-    if name == "layer":
+    if name == "layer" or name.startswith("num_intruders"):
         return pd.array([None if cell is None or cell != cell else int(cell) for cell in cells], dtype="Int64")
     if name in ("name", "module", "method", "note"):
         return pd.Series([cell if isinstance(cell, str) else "" for cell in cells], dtype=object)
@@ -238,9 +240,11 @@ def skipped_frame(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _vectors(matrices: pd.DataFrame, suffix: str) -> pd.DataFrame:
     columns = {f"{column}{suffix}": column for column in VECTOR_COLUMNS if column != "cosines"}
+    columns = {column: name for column, name in columns.items() if column in matrices}  # older results lack some
+    matrices = matrices[matrices[f"max_cosine{suffix}"].map(len) > 0]  # no row of NaN where none was examined
     long = matrices[["name", *columns]].rename(columns=columns).explode(list(columns.values()), ignore_index=True)
     long = long.rename(columns={"singular_values": "singular_value", "base_singular_values": "base_singular_value"})
     long.insert(1, "index", long.groupby("name", sort=False).cumcount())
-    cosines = dict.fromkeys(("max_cosine", "max_cosine_lower", "max_cosine_upper"), float)
+    cosines = dict.fromkeys({"max_cosine", "max_cosine_lower", "max_cosine_upper", "novelty"} & set(long), float)
     kinds = cosines | {"singular_value": float, "base_singular_value": float, "nearest": int}
     return long.astype(kinds)

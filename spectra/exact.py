@@ -43,7 +43,7 @@ class Exact:
         examined = []
         for one_side in SIDES[side]:
             basis, vectors = bases[one_side]
-            vectors = vectors[:, : min(wanted, rank)]
+            vectors = vectors[:, : min(wanted, rank) if len(self.spaces) else 0]
             best, nearest = best_cosines(basis, vectors, self.spaces)
             notes = [
                 too_few_note(rank, wanted),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,22 +13,50 @@ from .certified import Certified
 from .exact import Exact
 from .examined import SIDES, BaseSide, Examined
 from .linalg import num_leading
+from .scaling import norm_and_unit, scaled
 from .update import RANKS, Update
 
-# A method is one class and one row. "auto" is resolved per matrix by `method_for`.
+# A method is one class and one row. "auto" is resolved per matrix by `BaseMatrix`.
 METHODS: dict[str, type[BaseSide]] = {"exact": Exact, "certified": Certified}
 # Below this many rows two full decompositions cost no more than the bounds; and for so many tuned matrices per row of
 # the base, its decomposition costs no more than the bounds of all of them (both measured on two CPU cores).
 _LEAST_ROWS, _TUNED_PER_ROW = 320, 0.01
 
 
-def method_for(name: str, W0: Tensor, k: int, num_tuned: int = 1) -> BaseSide:
-    """The base side of `W0` under the method `name`; ``"auto"`` picks what is fastest for its shape and `k`."""
-    if name != "auto":
-        return METHODS[name](W0)
-    certified = min(W0.shape) >= _LEAST_ROWS and k <= num_leading(*W0.shape) // 4
-    base = cached_svd(W0) if certified and num_tuned >= _TUNED_PER_ROW * min(W0.shape) else None
-    return METHODS["certified" if certified else "exact"](W0, base)
+class BaseMatrix:
+    """One base matrix under a method: what is computed once for all that was tuned of it.
+
+    Parameters
+    ----------
+    W0 : Tensor, shape (out, in)
+    method : {"auto", "exact", "certified"}
+        ``"auto"`` picks what is fastest for its shape, `k` and `num_tuned`.
+    k : int
+    num_tuned : int
+        How many tuned matrices will be examined.
+    """
+
+    def __init__(self, W0: Tensor, method: str, k: int, num_tuned: int = 1) -> None:
+        self._unit = norm_and_unit(W0)[1]
+        W0 = scaled(W0, self._unit)
+        base = None
+        if method == "auto":
+            certified = min(W0.shape) >= _LEAST_ROWS and k <= num_leading(*W0.shape) // 4
+            base = cached_svd(W0) if certified and num_tuned >= _TUNED_PER_ROW * min(W0.shape) else None
+            method = "certified" if certified else "exact"
+        self._side = METHODS[method](W0, base)
+
+    def examine(self, update: Update, k: int, side: str, epsilons: Sequence[float]) -> list[Examined]:
+        """Examine the tuned matrix of `update`, an update of this base; every vector is decided at each epsilon."""
+        examined = self._side.examine(update.W, k, side, epsilons, update.directions())
+        return [
+            replace(
+                one_side,
+                singular_values=one_side.singular_values.double() / update.unit,
+                base_singular_values=one_side.base_singular_values.double() / self._unit,
+            )
+            for one_side in examined
+        ]
 
 
 def examine(
@@ -44,7 +73,7 @@ def examine(
     Parameters
     ----------
     W0, W : Tensor, shape (out, in)
-        Base and tuned weights.
+        Base and tuned weights. Half precision is computed in float32; if either is float64, both are.
     k : int
         How many leading singular vectors of `W` to examine; at most ``min(out, in)`` are there.
     epsilon : float or sequence of float
@@ -74,11 +103,16 @@ def examine(
     if W0.shape != W.shape:
         raise ValueError(f"shapes differ: {tuple(W0.shape)} and {tuple(W.shape)}")
     epsilons = check_options(k=k, epsilon=epsilon, side=side, method=method)
-    update = Update(W0, W)
     for name, matrix in (("W0", W0), ("W", W)):
+        if matrix.ndim != 2 or 0 in matrix.shape:
+            raise ValueError(f"{name} has the shape {tuple(matrix.shape)}; pass a matrix with at least one entry")
+        if matrix.is_complex():
+            raise ValueError(f"{name} is complex; pass real weights")
         if not torch.isfinite(matrix).all():
             raise ValueError(f"{name} holds NaN or Inf")
-    return method_for(method, W0, k).examine(W, k, side, epsilons, update.directions())
+    dtype = torch.promote_types(torch.promote_types(W0.dtype, W.dtype), torch.float32)
+    W0, W = W0.to(dtype), W.to(dtype)
+    return BaseMatrix(W0, method, k).examine(Update(W0, W), k, side, epsilons)
 
 
 def check_options(

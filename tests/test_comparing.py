@@ -258,7 +258,7 @@ def test_of_many_one_with_nothing_to_show_is_told_before_the_work(
     def no_work(*_: object) -> None:
         raise AssertionError("a matrix was examined first")
 
-    monkeypatch.setattr("spectra.measuring.method_for", no_work)
+    monkeypatch.setattr("spectra.measuring.BaseMatrix", no_work)
     with pytest.raises((CheckpointError, PairingError), match=r"all 4 matrices are equal|holds 144 NaN"):
         compare(base, [*others, last])
 

@@ -24,7 +24,10 @@ def test_by_hand() -> None:
             "base_norm": 5.0,
             "delta_norm": 8**0.5,
             "delta_spectral_norm": 2.0,
+            "delta_nuclear_norm": 4.0,
             "relative_delta": 8**0.5 / 5,
+            "relative_nuclear_norm": 4 / 5,
+            "relative_nuclear_norm_error": 0.0,
         },
         abs=1e-5,
     )
@@ -46,6 +49,8 @@ def test_a_merged_low_rank_update_is_seen_to_be_one(
     assert not calls
     assert abs(found["effective_rank"] - expected["effective_rank"]) <= found["effective_rank_error"] + 1e-3
     assert 0 < found["effective_rank_error"] < 0.01 * found["effective_rank"]
+    difference = abs(found["relative_nuclear_norm"] - expected["relative_nuclear_norm"])
+    assert difference <= found["relative_nuclear_norm_error"] < 0.01 * found["relative_nuclear_norm"]
     for name in ("stable_rank", "delta_norm", "delta_spectral_norm", "relative_delta"):
         assert found[name] == pytest.approx(expected[name], rel=1e-4)
 
@@ -66,6 +71,8 @@ def test_an_estimate_is_within_its_standard_errors() -> None:
     assert exact["effective_rank_error"] == 0
     assert 0 < estimated["effective_rank_error"] < 0.03 * exact["effective_rank"]
     assert abs(estimated["effective_rank"] - exact["effective_rank"]) < 4 * estimated["effective_rank_error"]
+    difference = abs(estimated["relative_nuclear_norm"] - exact["relative_nuclear_norm"])
+    assert difference < 4 * estimated["relative_nuclear_norm_error"] < 0.1 * exact["relative_nuclear_norm"]
     for name in ("stable_rank", "delta_norm", "delta_spectral_norm"):
         assert estimated[name] == pytest.approx(exact[name], rel=1e-3)
 
@@ -83,6 +90,44 @@ def test_the_norm_of_an_unformed_matrix() -> None:
 
 def test_a_zero_base_has_no_relative_size() -> None:
     assert math.isnan(Update(torch.zeros(2, 2), torch.eye(2)).measures()["relative_delta"])
+
+
+SCALES = [(torch.float32, e) for e in (-38, -30, -20, -5, 0, 5, 20, 30, 37)]
+SCALES += [(torch.float64, e) for e in (-300, -150, -38, 0, 38, 150, 300)]
+
+
+@pytest.mark.parametrize(("dtype", "exponent"), SCALES)
+@pytest.mark.parametrize("as_factors", [False, True])
+def test_measures_do_not_depend_on_the_scale_of_the_weights(
+    exponent: int, as_factors: bool, dtype: torch.dtype
+) -> None:
+    W0, B, A = (_normal(*shape, seed=seed).double() for seed, shape in enumerate([(40, 30), (40, 2), (2, 30)]))
+    expected = Update(W0, LowRank(B, A, 0.3) if as_factors else W0 + 0.3 * B @ A).measures()
+    scale = 10.0**exponent
+    base = (scale * W0).to(dtype)
+    if as_factors:  # the size may lie in the factors or beside them
+        root = math.sqrt(scale)
+        tuned = [
+            LowRank((scale * B).to(dtype), A.to(dtype), 0.3),
+            LowRank((root * B).to(dtype), (root * A).to(dtype), 0.3),
+        ]
+    else:
+        tuned = [(scale * (W0 + 0.3 * B @ A)).to(dtype)]
+    # At 1e-38 single precision has no more than 15 bits left.
+    tolerance = 1e-2 if exponent == -38 else 1e-3
+    for one in tuned:
+        measures = Update(base, one).measures()
+        for name, value in expected.items():
+            if "error" in name:
+                continue
+            unit = scale if name == "base_norm" or name.startswith("delta") else 1
+            assert measures[name] == pytest.approx(unit * value, rel=tolerance), name
+
+
+def test_factors_beyond_every_number_are_refused() -> None:
+    huge = torch.full((4, 1), 1e300, dtype=torch.float64)
+    with pytest.raises(OverflowError):
+        Update(torch.eye(4, dtype=torch.float64), LowRank(huge, huge.mT, 1.0))
 
 
 def test_a_driver_that_fails_on_the_matrix_it_destroys_is_given_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ Matrices are ``(out, in)``; decompositions are ``U, s, Vh`` with ``W == (U * s) 
 from .atoms import atom_bounds
 from .cosines import absolute_cosines
 from .leading import BLOCK, Leading, leading, num_leading
-from .low_rank import LowRank, Tuned, Updated
+from .low_rank import LowRank, Tuned, Updated, is_finite
 from .matching import Match, match
 from .null import RandomDirectionNull, random_direction_null
 from .operators import Difference, Operator, times
 from .positive import least_singular_value
-from .quadrature import Estimate, estimated_effective_rank
+from .quadrature import Estimate, estimated_sums
 from .ranks import effective_rank, stable_rank
 from .rounding import best_cosines, eigenspaces, num_above_rounding, rounding
 from .sketch import remainder_norm, sketch
@@ -35,7 +35,8 @@ __all__ = [
     "best_cosines",
     "effective_rank",
     "eigenspaces",
-    "estimated_effective_rank",
+    "estimated_sums",
+    "is_finite",
     "leading",
     "least_singular_value",
     "match",

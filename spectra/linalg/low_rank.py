@@ -111,5 +111,13 @@ class Updated:
         return self.W0 + self.update.dense()
 
 
+def is_finite(tuned: Tensor | LowRank) -> bool:
+    """Whether every entry, of a matrix or of the factors of an update, is a number."""
+    if isinstance(tuned, LowRank):
+        return math.isfinite(tuned.scale) and is_finite(tuned.B) and is_finite(tuned.A)
+    # A norm that is finite has seen every entry, at a fraction of the cost of looking at each.
+    return math.isfinite(float(torch.linalg.vector_norm(tuned))) or bool(torch.isfinite(tuned).all())
+
+
 # A tuned matrix: as it is, or the base and factors.
 Tuned = Tensor | Updated

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
-from ..examined import BaseSide
-from ..intruders import check_options, method_for
+from ..intruders import BaseMatrix, check_options
+from ..linalg import is_finite
 from ..update import Update
 from ..weights import Checkpoint, Pair, pair
 from ..weights.live import from_module, from_state_dict
@@ -59,7 +59,7 @@ class SpectraCallback(TrainerCallback):
         self.trainer, self.every, self.steps, self.k, self.epsilon = trainer, every, frozenset(steps), k, epsilon
         self._selection = {"include": tuple(include), "exclude": tuple(exclude)}
         self._base = _snapshot(trainer.model)
-        self._sides: dict[str, BaseSide] = {}
+        self._bases: dict[str, BaseMatrix] = {}
         self._logged = -1  # the step
         self._pairs()  # a selection that finds nothing is an error now, not at the first log
 
@@ -68,16 +68,16 @@ class SpectraCallback(TrainerCallback):
         intruders, energy, whole, spike = 0, 0.0, 0.0, 0.0
         for one in self._pairs():
             W0 = one.read_base(dtype=torch.float32, device=str(self.trainer.args.device))
-            update = Update(W0, one.read_tuned(W0))
-            if not math.isfinite(update.norm):  # diverged; a log is no place to end a training
+            tuned = one.read_tuned(W0)
+            if not is_finite(tuned):  # diverged; a log is no place to end a training
                 return dict.fromkeys(_LOGGED, math.nan)
+            update = Update(W0, tuned)
             whole += update.norm**2
-            near = update.directions()
-            if not float(near.s[0]):
+            if not float(update.directions().s[0]):
                 continue
-            if one.name not in self._sides:
-                self._sides[one.name] = method_for("auto", W0, self.k, _OFTEN)
-            (found,) = self._sides[one.name].examine(update.W, self.k, "left", [self.epsilon], near)
+            if one.name not in self._bases:
+                self._bases[one.name] = BaseMatrix(W0, "auto", self.k, _OFTEN)
+            (found,) = self._bases[one.name].examine(update, self.k, "left", [self.epsilon])
             chosen = found.intruders(self.epsilon)
             intruders += len(chosen)
             energy += float((found.singular_values[chosen].double() ** 2).sum())

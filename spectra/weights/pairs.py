@@ -53,6 +53,12 @@ class Pair:
             return f"first {self.rows} rows of {self.base.rows} and {self.tuned.rows}"
         return ""
 
+    @property
+    def is_double(self) -> bool:
+        """Whether either side is stored in double precision, so that single would lose a small ``ΔW``."""
+        tuned = (self.tuned.stored,) if isinstance(self.tuned, Matrix) else (self.tuned.A, self.tuned.B)
+        return any(stored.dtype == torch.float64 for stored in (self.base.stored, *tuned))
+
     def read_base(self, *, dtype: torch.dtype, device: str) -> Tensor:
         """``W0``, shape (rows, cols)."""
         return self.base.read(dtype=dtype, device=device)[: self.rows]
