@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from spectra import Comparison, ResultError, compare, read_comparisons, write_comparisons
+from spectra import Comparison, ResultError, SpectraError, compare, read_comparisons, write_comparisons
 from spectra.results import to_markdown
 from tests.oracles import pico_state, tuned_state
 
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_file(
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(SpectraError, match="disk full"):
         write_comparisons(results, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]

@@ -14,6 +14,7 @@ from ..intruders import BaseMatrix, check_options
 from ..linalg import is_finite
 from ..update import Update
 from ..weights import Checkpoint, Pair, pair
+from ..weights.config import Config
 from ..weights.live import from_module, from_state_dict
 
 _LOGGED = ("spectra/num_intruders", "spectra/intruder_energy_share", "spectra/spike_ratio")
@@ -114,4 +115,5 @@ def _snapshot(model: nn.Module) -> Checkpoint:
     }
     found = from_state_dict(state)
     config = getattr(model, "config", None)
-    return Checkpoint(found.label, found.kind, found.tensors, config.to_dict() if config is not None else {})
+    values = config.to_dict() if config is not None else {}
+    return Checkpoint(found.label, found.kind, found.tensors, Config(values, "the model's config"))
