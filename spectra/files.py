@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -21,6 +22,16 @@ _PREFIX, _LOCK = ".spectra-", "lock"
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What cannot be written in the block becomes a SpectraError about `path`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise SpectraError(f"{path}: cannot be written ({why}); make room or choose another place") from error
+
+
+@contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A temporary path: on disk and renamed to `path` when the block ends well, removed when it does not.
 
@@ -33,7 +44,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     if path.exists() and not path.is_file() and not path.is_dir():  # /dev/stdout, a pipe: nothing to rename over
         yield path
         return
-    with _sentence(path), workplace(path.parent) as place:
+    with writing(path), workplace(path.parent) as place:
         temporary = place / path.name
         yield temporary
         # Some libraries make files that only their owner reads; a result is as readable as any file.
@@ -52,7 +63,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     SpectraError
         If it cannot be written.
     """
-    with _sentence(path), workplace(path.parent) as place:
+    with writing(path), workplace(path.parent) as place:
         temporary = place / path.name
         temporary.mkdir()
         yield temporary
@@ -92,6 +103,11 @@ def remove_leftovers(folder: Path) -> None:
         with suppress(OSError):  # in use, another user's, or gone by now
             if not place.is_symlink() and (handle := take(place / _LOCK)) is not None:
                 _remove(place, handle)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether this is a place for what was not finished."""
+    return path.name.startswith(_PREFIX)
 
 
 def sync_files(folder: Path) -> None:
@@ -134,13 +150,13 @@ def _sync_folder(folder: Path) -> None:
         _sync(folder)
 
 
-@contextmanager
-def _sentence(path: Path) -> Iterator[None]:
+def noted(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file of ours; empty where it is missing or damaged, and what it was about is made again."""
     try:
-        yield
-    except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise SpectraError(f"{path}: cannot be written ({why}); make room or choose another place") from error
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def make_folder(path: Path) -> None:

@@ -57,6 +57,8 @@ def locked(
                 waiting(f"waiting for {_owner(path)}")
             handle = _take_in_folder(path, wait=True)
     except UnlockableError:
+        with suppress(OSError):
+            path.unlink()
         warnings.warn(f"{what}: files cannot be locked there; work on it in one process at a time", stacklevel=3)
         yield
         return

@@ -68,17 +68,20 @@ def setting_means(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby([*fields, alone], dropna=False, sort=False).mean(numeric_only=True).reset_index()
 
 
-def existing_columns(name: str) -> dict[str, Any]:
-    """What is known of a checkpoint that was trained elsewhere."""
+def existing_columns(path: Path | None) -> dict[str, Any]:
+    """What is known of a checkpoint that was trained elsewhere; of a model in memory, None, nothing is."""
+    unknown = {"method": None, "rank": None, "alpha": None}
+    if path is None:
+        return unknown
     try:
-        run = Run.open(name)
+        run = Run.open(path)
         return recipe_columns(run.recipe) | training_columns(run)
     except SpectraError:
         pass
     try:
-        config = json.loads((Path(name) / "adapter_config.json").read_text(encoding="utf-8"))
+        config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
         kind = str(config["peft_type"]).lower()
         kind = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else kind
         return {"method": kind, "rank": config.get("r"), "alpha": config.get("lora_alpha")}
     except (OSError, ValueError, KeyError):
-        return {"method": None, "rank": None, "alpha": None}
+        return unknown

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import torch
 
 from ..comparing import compare
 from ..devices import check_device
-from ..errors import RecipeError, SpectraError
-from ..files import make_folder, whole_file
+from ..errors import RecipeError
+from ..files import make_folder, noted, remove_leftovers, whole_file, whole_folder
 from ..intruders import check_options
-from ..trainer import Recipe, Run, train
+from ..locks import locked
+from ..trainer import Recipe, train
 from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
-from ..trainer.run import input_digests
+from ..trainer.run import by_content
 from ..trainer.tasks import load_task
 from ..weights import graft, open_checkpoint
 from .forgetting import Reference, text_provenance
@@ -97,51 +98,54 @@ def continual(
     reference: Reference | None = None
     rows: list[dict[str, Any]] = []
     before = original
-    for stage in range(len(plans) + 1):
-        plan = plans[stage - 1]
-        label = names[stage - 1] if stage else "untouched base"
-        folder = path / (f"stage-{stage}-{names[stage - 1]}" if stage else "stage-0")
-        so_far = plans[:stage] if stage else plans
-        wanted = {"options": options, "recipes": [one.to_dict() for one in so_far]}
-        wanted["inputs"] = [input_digests(one) for one in so_far]  # what was changed since is another one
-        kept = folder / "measured.json"
-        known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-        if known.get("wanted") == wanted:
-            rows += known["rows"]
-            before = folder / "model" if stage else original
-            continue
+    # Each stage begins where the one before ended, so a second process has nothing to do but wait.
+    with locked(path / ".lock", path, wait=True, waiting=partial(progress, 0, 1) if progress else None):
+        for stage in range(len(plans) + 1):
+            plan = plans[stage - 1]
+            label = names[stage - 1] if stage else "untouched base"
+            folder = path / (f"stage-{stage}-{names[stage - 1]}" if stage else "stage-0")
+            remove_leftovers(folder)
+            so_far = plans[:stage] if stage else plans
+            wanted = {"options": options, "recipes": [by_content(one) for one in so_far]}
+            kept = folder / "measured.json"
+            known = noted(kept)
+            if known.get("wanted") == wanted:
+                rows += known["rows"]
+                before = folder / "model" if stage else original
+                continue
 
-        def report(done: int, total: int, words: str, stage: int = stage, label: str = label) -> None:
-            if progress:
-                progress(100 * stage + 100 * done // total, 100 * (len(plans) + 1), f"stage {stage}, {label}: {words}")
+            def report(done: int, total: int, words: str, stage: int = stage, label: str = label) -> None:
+                if progress:
+                    so_much = 100 * stage + 100 * done // total
+                    progress(so_much, 100 * (len(plans) + 1), f"stage {stage}, {label}: {words}")
 
-        measured: dict[str, Any] = {}
-        now = original
-        if text is not None and reference is None:
-            report(0, 1, "the base's loss")
-            reference = Reference(
-                original, text, objective=objective, num_sequences=num_sequences, length=length, device=device
-            )
-        if stage:
-            now = _merged_stage(plan.replace(base=str(before)), folder, report)
-            report(4, 5, "comparing")
-            for column, base in (("num_intruders", original), ("num_new_intruders", before)):
-                measured[column] = compare(base, now, k=k, epsilon=epsilon, device=device).num_intruders
-        if reference is not None:
-            row = reference.measure(open_checkpoint(now))
-            measured |= {"forgetting": row["rise"], "forgetting_standard_error": row["rise_standard_error"]}
-        fresh = []
-        for task, one in zip(names, so_far, strict=False):
-            report(4, 5, f"a new head for {task}")
-            accuracy, count = probe_accuracy(now, one, device=device)
-            error = math.sqrt(accuracy * (1 - accuracy) / count)
-            fresh.append({"stage": stage, "trained_on": label, "task": task, "accuracy": accuracy})
-            fresh[-1] |= {"accuracy_standard_error": error, **measured}
-        make_folder(folder)
-        with whole_file(kept) as temporary:
-            temporary.write_text(json.dumps({"wanted": wanted, "rows": fresh}, indent=1), encoding="utf-8")
-        rows += fresh
-        before = now
+            measured: dict[str, Any] = {}
+            now = original
+            if text is not None and reference is None:
+                report(0, 1, "the base's loss")
+                reference = Reference(
+                    original, text, objective=objective, num_sequences=num_sequences, length=length, device=device
+                )
+            if stage:
+                now = _merged_stage(plan.replace(base=str(before)), folder, report)
+                report(4, 5, "comparing")
+                for column, base in (("num_intruders", original), ("num_new_intruders", before)):
+                    measured[column] = compare(base, now, k=k, epsilon=epsilon, device=device).num_intruders
+            if reference is not None:
+                row = reference.measure(open_checkpoint(now))
+                measured |= {"forgetting": row["rise"], "forgetting_standard_error": row["rise_standard_error"]}
+            fresh = []
+            for task, one in zip(names, so_far, strict=False):
+                report(4, 5, f"a new head for {task}")
+                accuracy, count = probe_accuracy(now, one, device=device)
+                error = math.sqrt(accuracy * (1 - accuracy) / count)
+                fresh.append({"stage": stage, "trained_on": label, "task": task, "accuracy": accuracy})
+                fresh[-1] |= {"accuracy_standard_error": error, **measured}
+            make_folder(folder)
+            with whole_file(kept) as temporary:
+                temporary.write_text(json.dumps({"wanted": wanted, "rows": fresh}, indent=1), encoding="utf-8")
+            rows += fresh
+            before = now
     provenance = {"base": recipe.base, "tasks": names, "recipe": recipe.to_dict(), "k": k, "epsilon": epsilon}
     provenance |= of_text | {"versions": versions()}
     return Study("continual", pd.DataFrame(rows), provenance)
@@ -179,13 +183,8 @@ def transfer(table: pd.DataFrame) -> pd.DataFrame:
 
 def _merged_stage(recipe: Recipe, folder: Path, progress: Progress) -> Path:
     """Train a stage, put what it made into the model it began from, and return that model's directory."""
-    run_folder = folder / "run"
-    try:
-        Run.open(run_folder)
-    except SpectraError:
-        shutil.rmtree(run_folder, ignore_errors=True)  # cut off: from the start
     # Also where the model is there: a folder with stages of another recipe is refused here.
-    run = train(recipe, run_folder, progress=lambda at, total, words: progress(4 * at, 5 * total, words))
+    run = train(recipe, folder / "run", wait=True, progress=lambda at, total, words: progress(4 * at, 5 * total, words))
     done = folder / "model"
     if done.exists():
         return done
@@ -197,10 +196,9 @@ def _merged_stage(recipe: Recipe, folder: Path, progress: Progress) -> Path:
         kind = getattr(transformers, (config.architectures or ["AutoModel"])[0])
         model = kind.from_pretrained(start, dtype=torch.float32)  # as it was trained, whatever the file holds
         graft(model, open_checkpoint(run.path))
-        shutil.rmtree(folder / "partial-model", ignore_errors=True)
-        model.save_pretrained(folder / "partial-model")
-        load_tokenizer(start).save_pretrained(folder / "partial-model")
-    (folder / "partial-model").rename(done)
+        with whole_folder(done) as temporary:
+            model.save_pretrained(temporary)
+            load_tokenizer(start).save_pretrained(temporary)
     return done
 
 

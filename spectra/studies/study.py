@@ -57,7 +57,7 @@ class Study:
         table = pa.Table.from_pandas(self.table, preserve_index=False)
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA: json.dumps(header)})
         buffer = io.BytesIO()
-        pq.write_table(table, buffer)
+        pq.write_table(table, buffer, write_page_checksum=True)
         return buffer.getvalue()
 
     def write(self, path: str | Path) -> None:
@@ -90,7 +90,7 @@ class Study:
                 header = json.loads(path.read_text(encoding="utf-8"))
                 table = pd.DataFrame(header["rows"])
             else:
-                stored = pq.read_table(path)
+                stored = pq.read_table(path, page_checksum_verification=True)
                 header, table = json.loads(stored.schema.metadata[_METADATA]), stored.to_pandas()
             if header["schema_version"] > SCHEMA_VERSION:
                 raise ResultError(f"{path}: written by a newer spectra; update to read it")

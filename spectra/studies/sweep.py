@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import pandas as pd
 from ..comparing import compare
 from ..comparison import Comparison
 from ..devices import check_device
-from ..errors import RecipeError, SpectraError
-from ..files import make_folder, whole_file
+from ..errors import RecipeError, ResultError, SpectraError
+from ..files import make_folder, remove_leftovers, whole_file
 from ..intruders import check_options
+from ..locks import locked
 from ..trainer import Recipe, Run, train
-from ..trainer.run import changed_input, input_digests
+from ..trainer.run import clear, find_finished, held, input_digests
 from ..weights import open_checkpoint
 from .columns import comparison_columns, existing_columns, recipe_columns, training_columns, vector_columns
 from .forgetting import Reference, text_provenance
@@ -47,8 +47,8 @@ def sweep(
     """Train every recipe of a grid on one base, and measure intruders, accuracy and forgetting of each.
 
     What is finished in `path` is neither trained nor measured again, unless its base, its task or the text has changed
-    since; a run that was cut off starts anew. A run that fails is recorded with its reason, and tried again the next
-    time.
+    since; a run that was cut off goes on. A run that fails is recorded with its reason, and tried again the next time.
+    A run that another process is working on is waited for, and taken as finished.
 
     Parameters
     ----------
@@ -98,6 +98,7 @@ def sweep(
         reference = Reference(base, text, device=device, **on_text)
     for folder in ("runs", "measured"):  # only now, so that nothing is left of what could not begin
         make_folder(path / folder)
+        remove_leftovers(path / folder)
     rows, frames = [], []
     timer = _Remaining(sum(one is None for one in known.values()))
     for number, (name, recipe) in enumerate(grid.items()):
@@ -110,22 +111,27 @@ def sweep(
 
         found = known[name]
         if found is None:
+            run_folder = path / "runs" / name
             try:
-                run = _trained(recipe, path / "runs" / name, report)
-                report(1, 1, "measuring")
-                result = compare(base, run.path, device=device, **comparing)
-                row = training_columns(run) | comparison_columns(result)
-                if reference is not None:
-                    lost = reference.measure(open_checkpoint(run.path))
-                    row |= {"forgetting": lost["rise"], "forgetting_standard_error": lost["rise_standard_error"]}
-                found = row, vector_columns(result)
+                with locked(path / "measured" / f"{name}.lock", run_folder, wait=True, waiting=partial(report, 0, 1)):
+                    found = _known(path, name, asked[name])  # another process may have done it meanwhile
+                    if found is None:
+                        run = _trained(recipe, run_folder, report)
+                        report(1, 1, "measuring")
+                        result = compare(base, run.path, device=device, **comparing)
+                        row = training_columns(run) | comparison_columns(result)
+                        if reference is not None:
+                            lost = reference.measure(open_checkpoint(run.path))
+                            row["forgetting"] = lost["rise"]
+                            row["forgetting_standard_error"] = lost["rise_standard_error"]
+                        found = row, vector_columns(result)
+                        _remember(path, name, asked[name], *found)
             except Exception as error:  # whatever it is, the other runs go on, and the table says so
                 reason = " ".join(str(error).split()) or type(error).__name__
                 rows.append({"run": name, "status": "failed", "reason": reason, **recipe_columns(recipe)})
                 continue
             finally:
                 timer.done += 1
-            _remember(path, name, asked[name], *found)
         rows.append({"run": name, "status": "done", "reason": "", **recipe_columns(recipe), **found[0]})
         frames.append(found[1].assign(run=name))
     provenance = {"base": base, "tasks": sorted({recipe.task for recipe in grid.values()}), **comparing}
@@ -174,7 +180,7 @@ def sweep_existing(
     names: list[str] = []
     for one, result in zip(tuned, results, strict=True):
         place = str(one) if isinstance(one, (str, Path)) else ""
-        known = existing_columns(place)
+        known = existing_columns(Path(place) if place else None)
         name = place or (result.tuned if isinstance(result, Comparison) else type(one).__name__)
         names.append(name)
         if (before := names.count(name)) > 1:
@@ -209,30 +215,31 @@ def epsilon_list(epsilon: float | Sequence[float]) -> list[float]:
     return [float(epsilon)] if isinstance(epsilon, (int, float)) else list(map(float, epsilon))
 
 
+def _measured(path: Path, name: str) -> Path:
+    return path / "measured" / f"{name}.parquet"
+
+
 def _known(path: Path, name: str, options: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame] | None:
     """What a run measured before, with the same options."""
-    kept = path / "measured" / f"{name}.json"
-    found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    return (found["row"], pd.read_parquet(kept.with_suffix(".parquet"))) if found.get("options") == options else None
+    try:
+        kept = Study.read(_measured(path, name))
+        return (kept.provenance["row"], kept.table) if kept.provenance["options"] == options else None
+    except (ResultError, KeyError):
+        return None  # not yet, or damaged
 
 
 def _remember(path: Path, name: str, options: dict[str, Any], row: dict[str, Any], vectors: pd.DataFrame) -> None:
-    """Keep that; the JSON last, as it marks the rest as whole."""
-    kept = path / "measured" / f"{name}.json"
-    kept.unlink(missing_ok=True)  # of other options, whose vectors go now
-    _write_parquet(vectors, kept.with_suffix(".parquet"))
-    with whole_file(kept) as temporary:
-        temporary.write_text(json.dumps({"options": options, "row": row}, indent=1), encoding="utf-8")
+    """Keep that, in one file."""
+    Study("vectors", vectors, {"options": options, "row": row}).write(_measured(path, name))
 
 
 def _trained(recipe: Recipe, path: Path, progress: Progress) -> Run:
     try:
-        usable = not changed_input(recipe, Run.open(path).metrics.get("inputs"))
-    except RecipeError:
-        usable = False
-    if not usable:  # cut off, or of other inputs: from the start, so that it is the run it would have been
-        shutil.rmtree(path, ignore_errors=True)
-    return train(recipe, path, progress=progress)
+        find_finished(path, recipe)
+    except RecipeError:  # damaged, or of other inputs: from the start
+        with held(path, wait=True, waiting=partial(progress, 0, 1)):
+            clear(path)
+    return train(recipe, path, progress=progress, wait=True)
 
 
 def _finished(rows: list[dict[str, Any]], frames: list[pd.DataFrame], provenance: Any, path: Path | None) -> Study:
@@ -242,13 +249,9 @@ def _finished(rows: list[dict[str, Any]], frames: list[pd.DataFrame], provenance
             table[column] = pd.to_numeric(table[column])
     study = Study("sweep", table, {**provenance, "versions": versions()})
     if path is not None:
-        path.mkdir(parents=True, exist_ok=True)
         vectors = pd.concat(frames, ignore_index=True)
-        _write_parquet(vectors[["run", *vectors.columns.drop("run")]], path / VECTORS)
-        study.write(path / RUNS)
+        with locked(path / ".lock", path, wait=True):  # another grid's tables are not mixed with these
+            with whole_file(path / VECTORS) as temporary:
+                vectors[["run", *vectors.columns.drop("run")]].to_parquet(temporary, index=False)
+            study.write(path / RUNS)
     return study
-
-
-def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    with whole_file(path) as temporary:
-        frame.to_parquet(temporary, index=False)

@@ -6,17 +6,20 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
-from ..files import fingerprint, whole_file
+from ..files import empty, fingerprint, is_leftover, noted, remove_leftovers, whole_file
+from ..locks import locked
 from .recipe import Recipe
 from .tasks import READERS
 
 RECIPE, METRICS, LOG, INPUTS = "recipe.yaml", "metrics.json", "log.jsonl", "inputs.json"
-PARTIAL, KEPT = "partial", "checkpoints"
+PARTIAL, KEPT, _LOCK = "partial", "checkpoints", "lock"
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,28 @@ class Run:
         return [json.loads(line) for line in lines]
 
 
+@contextmanager
+def held(path: Path, *, wait: bool = False, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a run directory, which no other process works in until the block ends.
+
+    Where nothing was begun in the block, nothing is left of it. Parameters and errors are those of `locks.locked`.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        with locked(path / PARTIAL / _LOCK, path, wait=wait, waiting=waiting):
+            for folder in (path, path / KEPT):
+                remove_leftovers(folder)
+            yield
+    finally:
+        for folder in (path / PARTIAL, path, *made):
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
 def find_finished(path: Path, recipe: Recipe) -> Run | None:
     """The run in a directory if it is finished, None if it can begin or go on; nothing is changed.
+
+    A base or task on this machine is known by its content, wherever it lies.
 
     Raises
     ------
@@ -79,22 +102,29 @@ def find_finished(path: Path, recipe: Recipe) -> Run | None:
     """
     if path.exists() and not path.is_dir():
         raise RecipeError(f"{path}: a file is in the place of the run directory; choose another")
-    if (path / RECIPE).is_file():
-        kept = Recipe.load(path / RECIPE)
-        if kept != recipe:
-            changed = [name for name, value in recipe.to_dict().items() if kept.to_dict()[name] != value]
-            raise RecipeError(
-                f"{path}: holds a run with another {', '.join(changed)}; choose another directory or remove it"
-            )
-        done = Run.open(path) if (path / METRICS).is_file() else None
-        begun = path / PARTIAL / INPUTS
-        inputs = done.metrics.get("inputs") if done else json.loads(begun.read_text()) if begun.is_file() else None
-        if edited := changed_input(recipe, inputs):
-            raise RecipeError(f"{path}: {edited} has changed since this run; choose another directory or remove it")
-        return done
-    elif path.is_dir() and any(path.iterdir()):
-        raise RecipeError(f"{path}: not empty and not a run; choose another directory")
-    return None
+    if not (path / RECIPE).is_file():
+        if path.is_dir() and not all(map(_is_ours, path.iterdir())):
+            raise RecipeError(f"{path}: not empty and not a run; choose another directory")
+        return None
+    kept = Recipe.load(path / RECIPE)
+    done = Run.open(path) if (path / METRICS).is_file() else None
+    inputs = done.metrics.get("inputs") if done else noted(path / PARTIAL / INPUTS)
+    before, after, now = kept.to_dict(), recipe.to_dict(), input_digests(recipe)
+    content = {name: (digest, now[name]) for name, digest in (inputs or {}).items() if digest and now.get(name)}
+    pairs = {name: content.get(name, (before[name], after[name])) for name in after}
+    other = [name for name, (then, here) in pairs.items() if then != here]
+    if changed := [str(after[name]) for name in other if before[name] == after[name]]:
+        raise RecipeError(f"{path}: {changed[0]} has changed since this run; choose another directory or remove it")
+    if other:
+        raise RecipeError(f"{path}: holds a run with another {', '.join(other)}; choose another directory or remove it")
+    return done
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a run that was cut off before it had a recipe made this."""
+    if path.name == PARTIAL and path.is_dir():
+        return (path / _LOCK).exists() or not any(path.iterdir())
+    return is_leftover(path)
 
 
 def input_digests(recipe: Recipe) -> dict[str, str | None]:
@@ -102,6 +132,11 @@ def input_digests(recipe: Recipe) -> dict[str, str | None]:
     model, data = (".safetensors", ".bin", ".json", ".txt", ".model"), (*READERS, ".arrow")
     found = {"base": _digest(recipe.base, "*", model)}  # with its tokenizer
     return found | {name: _digest(getattr(recipe, name), "**/*", data) for name in ("task", "eval")}
+
+
+def by_content(recipe: Recipe) -> dict[str, Any]:
+    """The fields of a recipe, with the digest of its base and task where they are local: moved, they are the same."""
+    return recipe.to_dict() | {name: digest for name, digest in input_digests(recipe).items() if digest}
 
 
 def _digest(source: str | None, pattern: str, suffixes: tuple[str, ...]) -> str | None:
@@ -112,31 +147,28 @@ def _digest(source: str | None, pattern: str, suffixes: tuple[str, ...]) -> str 
     return hashlib.sha256("\n".join(files).encode()).hexdigest() if files else None
 
 
-def changed_input(recipe: Recipe, inputs: dict[str, str | None] | None) -> str:
-    """The base or file of a task that is not what it was when a run noted `inputs`; empty if there is none."""
-    now = input_digests(recipe)
-    different = (name for name, digest in (inputs or {}).items() if digest and now[name] and now[name] != digest)
-    return next((str(getattr(recipe, name)) for name in different), "")
-
-
 def begin(path: Path, recipe: Recipe, inputs: dict[str, str | None]) -> Path:
-    """Make the directory, note recipe and inputs, and return the folder for what is not finished."""
-    try:
-        (path / PARTIAL).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be made ({error.strerror}); choose another directory") from error
-    recipe.save(path / RECIPE)
-    with whole_file(path / PARTIAL / INPUTS) as temporary:
+    """Note inputs and recipe in a directory that is held, and return the folder for what is not finished."""
+    partial = path / PARTIAL
+    if noted(partial / INPUTS) != inputs:  # it does not say what it was begun on, so nothing of it can be used
+        tidy(path)
+    with whole_file(partial / INPUTS) as temporary:
         temporary.write_text(json.dumps(inputs), encoding="utf-8")
-    return path / PARTIAL
+    recipe.save(path / RECIPE)
+    return partial
 
 
 def abandon(path: Path) -> None:
     """Take back what `begin` made, so that the directory can be used for another recipe."""
-    shutil.rmtree(path / PARTIAL)
+    tidy(path)
     shutil.rmtree(path / KEPT, ignore_errors=True)
-    (path / RECIPE).unlink()
-    path.rmdir()
+    (path / RECIPE).unlink(missing_ok=True)
+
+
+def clear(path: Path) -> None:
+    """Remove the run in a directory that is held, whatever its state; its recipe last, by which it is known."""
+    empty(path, but=[PARTIAL, RECIPE])
+    abandon(path)
 
 
 def finish(path: Path, recipe: Recipe, metrics: dict[str, Any], log: list[dict[str, Any]]) -> Run:
@@ -147,5 +179,10 @@ def finish(path: Path, recipe: Recipe, metrics: dict[str, Any], log: list[dict[s
     ):
         with whole_file(path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    shutil.rmtree(path / PARTIAL)
+    tidy(path)
     return Run(path, recipe, metrics)
+
+
+def tidy(path: Path) -> None:
+    """Remove what was not finished from a directory that is held."""
+    empty(path / PARTIAL, but=[_LOCK])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import RecipeError
+from ..files import make_folder, sync_files, whole_folder, workplace, writing
 from .evaluating import collator, encode, evaluate
 from .loading import (
     load_for_task,
@@ -23,17 +24,18 @@ from .loading import (
 )
 from .methods import prepare
 from .recipe import Recipe
-from .run import KEPT, METRICS, Run, abandon, begin, find_finished, finish, input_digests
+from .resuming import Point, last_whole, mark_whole
+from .run import KEPT, METRICS, PARTIAL, Run, abandon, begin, find_finished, finish, held, input_digests, tidy
 from .tasks import Task, load_task
 
 Progress = Callable[[int, int, str], None]
 
 
-def train(recipe: Recipe, path: str | Path, *, progress: Progress | None = None) -> Run:
+def train(recipe: Recipe, path: str | Path, *, progress: Progress | None = None, wait: bool = False) -> Run:
     """Tune a model and leave a run directory.
 
     A finished run of the same recipe is returned as it is; one that was cut off goes on from where it last saved
-    itself. The caller's random state is left as it was.
+    itself, and ends as it would have. The caller's random state is left as it was.
 
     Parameters
     ----------
@@ -42,19 +44,27 @@ def train(recipe: Recipe, path: str | Path, *, progress: Progress | None = None)
         The run directory.
     progress : callable, optional
         Called with steps done, steps in all, and the latest loss in words.
+    wait : bool
+        Whether to wait for a process that is training in the directory, and take its run; otherwise it is named.
 
     Raises
     ------
     RecipeError, CheckpointError
         If the base, the task or the directory cannot be used.
+    SpectraError
+        If another process is training there, or the directory cannot be written to.
     """
     path = Path(path)
-    if done := find_finished(path, recipe):
+    if (done := find_finished(path, recipe)) and not (path / PARTIAL).exists():
         return done
-    inputs = input_digests(recipe)  # as they are read, not as they may be when the run ends
-    task = load_task(recipe)
-    with own_random_state(), quiet_libraries():
-        return _train(recipe, task, inputs, path, progress)
+    with held(path, wait=wait, waiting=lambda words: progress(0, 1, words) if progress else None):
+        if done := find_finished(path, recipe):  # by now, or killed before it had cleared up
+            tidy(path)
+            return done
+        inputs = input_digests(recipe)  # as they are read, not as they may be when the run ends
+        task = load_task(recipe)
+        with own_random_state(), quiet_libraries():
+            return _train(recipe, task, inputs, path, progress)
 
 
 def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path, progress: Progress | None) -> Run:
@@ -73,7 +83,13 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
     partial = begin(path, recipe, inputs)
     steps = recipe.max_steps or math.ceil(math.ceil(len(train_rows) / recipe.batch_size) * recipe.epochs)
     batch = 4 * recipe.batch_size
-    log: list[dict[str, Any]] = []
+    point = last_whole(partial)
+    seconds_before = point.seconds if point else 0.0
+    started = time.perf_counter()
+
+    def seconds() -> float:
+        return seconds_before + time.perf_counter() - started
+
     trainer = transformers.Trainer(
         model=model,
         args=transformers.TrainingArguments(
@@ -89,7 +105,6 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
             logging_steps=max(1, steps // 20),
             save_strategy="steps" if recipe.resume_points else "no",
             save_steps=max(1, steps // (recipe.resume_points + 1)),
-            save_total_limit=1,
             report_to="none",
             disable_tqdm=True,
             dataloader_pin_memory=torch.cuda.is_available(),
@@ -97,21 +112,21 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
         train_dataset=train_rows,
         data_collator=collator(tokenizer, task),
         callbacks=[
-            _reporting(log, progress),
+            _reporting(progress),
+            _saving(partial, seconds),
             _keeping(
                 recipe,
                 path,
-                partial,
                 steps,
                 lambda: evaluate(trainer.model, eval_rows, task, tokenizer, batch_size=batch),
             ),
         ],
     )
     trainer.remove_callback(transformers.PrinterCallback)  # it prints on stdout, which belongs to results
-    started = time.perf_counter()
-    resume = any(partial.glob("checkpoint-*/trainer_state.json"))
-    outcome = trainer.train(resume_from_checkpoint=resume or None)
-    seconds = time.perf_counter() - started
+    with writing(path):
+        trainer.train(resume_from_checkpoint=str(point.path) if point else None)
+    log = [entry for entry in trainer.state.log_history if "loss" in entry]
+    took = seconds()
     measured = evaluate(model, eval_rows, task, tokenizer, batch_size=batch)
     if not math.isfinite(measured["loss"]):
         abandon(path)
@@ -120,7 +135,7 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
         )
     metrics: dict[str, Any] = measured | {
         "checkpoints": [json.loads(file.read_text()) for file in sorted(path.glob(f"{KEPT}/*/{METRICS}"))],
-        "train_loss": outcome.training_loss,
+        "train_loss": _mean_loss(log),
         "steps": steps,
         "learning_rate": recipe.rate,
         "alpha": None if recipe.method == "full" else recipe.lora_alpha,
@@ -128,32 +143,37 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
         "num_train": len(task.train),
         "num_eval": len(task.eval),
         "inputs": inputs,
-        "seconds": round(seconds, 2),
-        "resumed": resume,
+        "seconds": round(took, 2),
+        "resumed": point is not None,
         "versions": {"transformers": transformers.__version__, "peft": peft.__version__, "torch": torch.__version__},
     }
-    final = partial / "final"
-    model.save_pretrained(final)
-    tokenizer.save_pretrained(final)
-    for file in final.iterdir():
-        file.replace(path / file.name)
+    with writing(path), workplace(partial) as place:
+        final = place / "final"
+        model.save_pretrained(final)
+        tokenizer.save_pretrained(final)
+        sync_files(final)
+        for file in final.iterdir():
+            file.replace(path / file.name)
     return finish(path, recipe, metrics, log)
 
 
-def _reporting(log: list[dict[str, Any]], progress: Progress | None) -> Any:
+def _mean_loss(log: list[dict[str, Any]]) -> float:
+    """Over all steps: each entry of the log is the mean since the one before."""
+    steps = [0, *(entry["step"] for entry in log)]
+    total = sum(entry["loss"] * (now - then) for entry, then, now in zip(log, steps[:-1], steps[1:], strict=True))
+    return float(total / steps[-1])
+
+
+def _reporting(progress: Progress | None) -> Any:
     from transformers import TrainerCallback
 
     class Reporting(TrainerCallback):
-        """Keeps the Trainer's log and passes its steps on."""
+        """Passes the Trainer's steps and losses on."""
 
         loss = ""
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            log[:] = list(state.log_history)  # what a resumed run logged before
-
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             if logs and "loss" in logs:
-                log.append({"step": state.global_step, **logs})
                 self.loss = f"loss {float(logs['loss']):.3f}"
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -163,7 +183,23 @@ def _reporting(log: list[dict[str, Any]], progress: Progress | None) -> Any:
     return Reporting()
 
 
-def _keeping(recipe: Recipe, path: Path, partial: Path, steps: int, measure: Callable[[], dict[str, float]]) -> Any:
+def _saving(partial: Path, seconds: Callable[[], float]) -> Any:
+    from transformers import TrainerCallback
+
+    class Saving(TrainerCallback):
+        """Marks what the Trainer saved to go on from, which then holds the losses of all steps so far."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if control.should_save or state.global_step == state.max_steps:
+                control.should_log = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            mark_whole(Point(partial / f"checkpoint-{state.global_step}", seconds()))
+
+    return Saving()
+
+
+def _keeping(recipe: Recipe, path: Path, steps: int, measure: Callable[[], dict[str, float]]) -> Any:
     from transformers import TrainerCallback
 
     chosen = {round(steps * i / recipe.checkpoints) for i in range(1, recipe.checkpoints + 1)}
@@ -175,9 +211,10 @@ def _keeping(recipe: Recipe, path: Path, partial: Path, steps: int, measure: Cal
             folder = path / KEPT / f"{state.global_step:07}"
             if state.global_step not in chosen or folder.exists():
                 return
-            model.save_pretrained(partial / "kept")
-            (partial / "kept" / METRICS).write_text(json.dumps({"step": state.global_step} | measure()))
-            folder.parent.mkdir(exist_ok=True)
-            (partial / "kept").rename(folder)
+            measured = {"step": state.global_step} | measure()
+            make_folder(folder.parent)
+            with whole_folder(folder) as temporary:
+                model.save_pretrained(temporary)
+                (temporary / METRICS).write_text(json.dumps(measured), encoding="utf-8")
 
     return Keeping()

@@ -126,7 +126,7 @@ spectra.sweep({grid!r}, {str(tmp_path / "cut")!r}, text={str(text)!r}, progress=
 """
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len(list((tmp_path / "cut" / "measured").glob("*.json"))) == 1
+    assert len(list((tmp_path / "cut" / "measured").glob("*.parquet"))) == 1
     assert not (tmp_path / "cut" / "runs.parquet").exists()
     second = tmp_path / "cut" / "runs" / expected["run"][1]
     assert second.exists()

@@ -1,0 +1,50 @@
+"""Points that a run goes on from: checkpoints of the Trainer, each marked once it is whole and on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..files import fingerprint, noted, sync_files, whole_file
+
+_MARK = "whole.json"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A checkpoint of the Trainer, and how many seconds of training made it."""
+
+    path: Path
+    seconds: float
+
+
+def mark_whole(point: Point) -> None:
+    """Note that a checkpoint is whole, with the digests of its files, and remove those before it."""
+    sync_files(point.path)
+    mark = {"seconds": point.seconds, "files": _digests(point.path)}
+    with whole_file(point.path / _MARK) as temporary:
+        temporary.write_text(json.dumps(mark), encoding="utf-8")
+    for other in _checkpoints(point.path.parent):
+        if other != point.path:
+            shutil.rmtree(other)
+
+
+def last_whole(partial: Path) -> Point | None:
+    """The newest checkpoint that is as it was marked; those that are not are removed."""
+    for folder in _checkpoints(partial):
+        mark = noted(folder / _MARK)
+        if mark.get("files") == _digests(folder):
+            return Point(folder, mark["seconds"])
+        shutil.rmtree(folder)  # cut off while it was saved, or damaged since
+    return None
+
+
+def _checkpoints(partial: Path) -> list[Path]:
+    """The newest first."""
+    return sorted(partial.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: fingerprint(path)["sha256"] for path in sorted(folder.iterdir()) if path.name != _MARK}
