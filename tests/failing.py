@@ -72,7 +72,7 @@ def each_failure(
     kinds: tuple[str, ...],
     action: Callable[[], Any],
     *,
-    allowed: type[Exception],
+    allowed: type[Exception] | tuple[type[Exception], ...],
     error: int = errno.ENOSPC,
     most: int = 2000,
 ) -> Iterator[str]:
@@ -81,7 +81,7 @@ def each_failure(
     Nothing but `allowed` may come out of it, and something has to fail at all.
     """
     for number in range(1, most):
-        with failing(kinds, number, error) as state, suppress(allowed):
+        with failing(kinds, number, error) as state, suppress(*allowed if isinstance(allowed, tuple) else (allowed,)):
             action()
         if not state.failed:
             assert number > 1, f"the action makes no call of {', '.join(kinds)}"

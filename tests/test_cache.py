@@ -3,8 +3,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import spectra
 from spectra.cache import cache_info, cached_svd, clear_cache, find_svd, folder
 from spectra.errors import SpectraError
 from spectra.files import workplace
 from tests.failing import WRITES, each_failure, full_disk
+from tests.processes import start
 
 
 @pytest.fixture(autouse=True)
@@ -182,9 +180,7 @@ def test_what_is_being_written_is_neither_counted_nor_cleared_nor_evicted(monkey
 
 
 def test_processes_that_write_evict_and_clear_at_once_all_get_the_right_result(tmp_path: Path) -> None:
-    code = f"""
-import sys
-sys.path.insert(0, {str(Path(spectra.__file__).parents[1])!r})
+    code = """
 import torch
 from spectra import cache
 cache._LEAST_ROWS = 8
@@ -196,11 +192,8 @@ for i in range(120):
     if i % int(sys.argv[1]) == 0:
         cache.clear_cache()
 """
-    environment = {**os.environ, "SPECTRA_CACHE_LIMIT": "3e-5"}  # of three entries
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, every], env=environment, stderr=subprocess.PIPE, text=True)
-        for every in ("2", "7", "1000")
-    ]
+    # Room for three entries.
+    processes = [start(code, every, SPECTRA_CACHE_LIMIT="3e-5") for every in ("2", "7", "1000")]
     errors = [process.communicate()[1] for process in processes]
     assert errors == [""] * 3
     assert all(path.suffix == ".safetensors" for path in folder().iterdir())

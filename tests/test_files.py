@@ -5,7 +5,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import spectra
 from spectra import SpectraError
 from spectra.files import fingerprint, remove_leftovers, whole_file, whole_folder, workplace
 from tests.failing import WRITES, content, each_failure, full_disk
+from tests.processes import waiting
 
 
 def test_the_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -112,20 +111,14 @@ def test_what_a_library_writes_is_one_sentence_too(tmp_path: Path) -> None:
 def _writing(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that is in the middle of writing a file."""
     code = f"""
-import sys
-sys.path.insert(0, {str(Path(spectra.__file__).parents[1])!r})
 from spectra.files import whole_file
 with whole_file({str(path)!r}) as temporary:
     temporary.write_text("half")
     print("writing", flush=True)
     sys.stdin.read()
 """
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "writing\n"
+    with waiting(code, "writing") as process:
         yield process
-        process.kill()
 
 
 def test_what_a_killed_process_left_goes_when_the_folder_is_written_to_again(tmp_path: Path) -> None:

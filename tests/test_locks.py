@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,30 +14,24 @@ from pathlib import Path
 
 import pytest
 
-import spectra
 from spectra import SpectraError
 from spectra.locks import locked
 from tests.failing import WRITES, content, each_failure
+from tests.processes import waiting
 
 
 @contextmanager
 def _holding(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the lock until it is told to end, or killed."""
     code = f"""
-import sys
 from pathlib import Path
-sys.path.insert(0, {str(Path(spectra.__file__).parents[1])!r})
 from spectra.locks import locked
 with locked(Path({str(path)!r}), "it"):
     print("held", flush=True)
     sys.stdin.read()
 """
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with waiting(code, "held") as process:
         yield process
-        process.kill()
 
 
 def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:

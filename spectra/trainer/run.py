@@ -52,12 +52,13 @@ class Run:
             If there is none, or it was cut off before the end.
         """
         path = Path(path)
-        try:
-            metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        if not (path / METRICS).is_file():
             raise RecipeError(
                 f"{path}: not a finished run (no {METRICS}); train it, or let it go on, with spectra train"
-            ) from error
+            )
+        metrics = noted(path / METRICS)
+        if not _are_metrics(metrics):
+            raise RecipeError(f"{path / METRICS}: damaged; remove it, and spectra train makes the run again")
         return cls(path, Recipe.load(path / RECIPE), metrics)
 
     @property
@@ -68,8 +69,20 @@ class Run:
     @property
     def log(self) -> list[dict[str, Any]]:
         """What the Trainer logged: step, loss, learning rate, gradient norm."""
-        lines = (self.path / LOG).read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        try:
+            lines = (self.path / LOG).read_text(encoding="utf-8").splitlines()
+            return [dict(json.loads(line)) for line in lines]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise RecipeError(
+                f"{self.path / LOG}: damaged; remove {METRICS}, and spectra train makes it again"
+            ) from error
+
+
+def _are_metrics(found: dict[str, Any]) -> bool:
+    """Whether they have what every finished run has noted."""
+    numbers = all(isinstance(found.get(name), (int, float)) for name in ("loss", "steps", "seconds", "num_eval"))
+    steps = [entry.get("step") if isinstance(entry, dict) else None for entry in found.get("checkpoints", [])]
+    return numbers and all(isinstance(step, int) for step in steps) and isinstance(found.get("inputs", {}), dict)
 
 
 @contextmanager
@@ -150,11 +163,11 @@ def _digest(source: str | None, pattern: str, suffixes: tuple[str, ...]) -> str 
 def begin(path: Path, recipe: Recipe, inputs: dict[str, str | None]) -> Path:
     """Note inputs and recipe in a directory that is held, and return the folder for what is not finished."""
     partial = path / PARTIAL
+    recipe.save(path / RECIPE)  # first, as it says that the directory is a run's
     if noted(partial / INPUTS) != inputs:  # it does not say what it was begun on, so nothing of it can be used
         tidy(path)
-    with whole_file(partial / INPUTS) as temporary:
-        temporary.write_text(json.dumps(inputs), encoding="utf-8")
-    recipe.save(path / RECIPE)
+        with whole_file(partial / INPUTS) as temporary:
+            temporary.write_text(json.dumps(inputs), encoding="utf-8")
     return partial
 
 
@@ -174,7 +187,7 @@ def clear(path: Path) -> None:
 def finish(path: Path, recipe: Recipe, metrics: dict[str, Any], log: list[dict[str, Any]]) -> Run:
     """Write log and metrics; the metrics last, as they mark the run as finished."""
     for name, text in (
-        (LOG, "".join(json.dumps(entry) + "\n" for entry in log)),
+        (LOG, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in log)),
         (METRICS, json.dumps(metrics, indent=1) + "\n"),
     ):
         with whole_file(path / name) as temporary:

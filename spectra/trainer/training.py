@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
     def seconds() -> float:
         return seconds_before + time.perf_counter() - started
 
+    saving = _saving(partial, seconds)
     trainer = transformers.Trainer(
         model=model,
         args=transformers.TrainingArguments(
@@ -113,7 +115,7 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
         data_collator=collator(tokenizer, task),
         callbacks=[
             _reporting(progress),
-            _saving(partial, seconds),
+            saving,
             _keeping(
                 recipe,
                 path,
@@ -123,7 +125,7 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
         ],
     )
     trainer.remove_callback(transformers.PrinterCallback)  # it prints on stdout, which belongs to results
-    with writing(path):
+    with writing(path), saving.errors():
         trainer.train(resume_from_checkpoint=str(point.path) if point else None)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     took = seconds()
@@ -189,12 +191,28 @@ def _saving(partial: Path, seconds: Callable[[], float]) -> Any:
     class Saving(TrainerCallback):
         """Marks what the Trainer saved to go on from, which then holds the losses of all steps so far."""
 
+        under_way = False
+
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if control.should_save or state.global_step == state.max_steps:
+            if state.global_step == state.max_steps:
+                control.should_save = False  # the Trainer would go on from there with one step more
                 control.should_log = True
+            self.under_way = control.should_save
+            control.should_log |= control.should_save
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             mark_whole(Point(partial / f"checkpoint-{state.global_step}", seconds()))
+            self.under_way = False
+
+        @contextmanager
+        def errors(self) -> Iterator[None]:
+            """What torch says when it cannot write has no type of its own."""
+            try:
+                yield
+            except RuntimeError as error:
+                if not self.under_way:
+                    raise
+                raise OSError(str(error)) from error
 
     return Saving()
 

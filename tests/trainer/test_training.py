@@ -1,11 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import spectra
-from spectra import CheckpointError, Recipe, RecipeError, Run, compare, train
+from spectra import CheckpointError, Recipe, RecipeError, Run, SpectraError, compare, train
 from spectra.trainer import training
 from spectra.trainer.evaluating import encode
 from spectra.trainer.run import input_digests
+from tests.failing import WRITES, content, each_failure, full_disk
+from tests.processes import start, waiting
 
 BODY = ("query", "key", "value", "dense")
 
@@ -202,30 +202,178 @@ def test_digests_of_inputs_follow_the_content_of_files_and_folders(recipe: Recip
     assert input_digests(recipe.replace(base="some/id", task="movie-reviews")) == dict.fromkeys(first)
 
 
-def test_a_killed_run_goes_on_and_ends_where_it_would_have(recipe: Recipe, tmp_path: Path) -> None:
-    recipe = recipe.replace(max_steps=12, resume_points=5)
-    expected = train(recipe, tmp_path / "whole")
-    code = f"""
-import os, signal, sys
-sys.path.insert(0, {str(Path(spectra.__file__).parents[1])!r})
-import spectra
-def kill(done, total, words):
-    if done == 9: os.kill(os.getpid(), signal.SIGKILL)
+@pytest.fixture
+def resuming(recipe: Recipe) -> Recipe:
+    """Saves itself after steps 2, 4, … 10 of 12; with dropout, so that the random state counts too."""
+    return recipe.replace(max_steps=12, resume_points=5, checkpoints=2, rank=2)
+
+
+def _train(recipe: Recipe, path: Path, *, before: str = "", progress: str = "None") -> str:
+    """Code of a process that trains."""
+    return f"""
+import os, signal, time
+import spectra, transformers
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+{before}
 recipe = spectra.Recipe.from_dict({recipe.to_dict()!r})
-spectra.train(recipe, {str(tmp_path / "cut")!r}, progress=kill)
+spectra.train(recipe, {str(path)!r}, progress={progress})
 """
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    with pytest.raises(RecipeError, match="not a finished run"):
-        Run.open(tmp_path / "cut")
+
+
+def _but_for_time(run: Run) -> tuple[dict[str, object], dict[str, bytes]]:
+    """All that a run left, but for the order of sets, which is another in each process."""
+    metrics = {name: value for name, value in run.metrics.items() if name not in ("seconds", "resumed")}
+    files = {name: data for name, data in content(run.path).items() if name != "metrics.json"}
+    return metrics, {
+        name: bytes(sorted(data)) if name.endswith(("README.md", "adapter_config.json")) else data
+        for name, data in files.items()
+    }
+
+
+# Where the process ends. The Trainer saves weights, then the optimizer, the random state, and its own state.
+KILLED = {
+    "between two points": ("", "lambda done, total, words: done == 9 and kill()", 9),
+    "between weights and state of the second point": (
+        "saves = []\n"
+        "save = transformers.Trainer._save_rng_state\n"
+        "def killed(self, folder):\n"
+        "    saves.append(folder)\n"
+        "    len(saves) == 2 and kill()\n"
+        "    save(self, folder)\n"
+        "transformers.Trainer._save_rng_state = killed",
+        "None",
+        3,
+    ),
+    "while the last weights are moved": (
+        "from pathlib import Path\n"
+        "replace = Path.replace\n"
+        "def killed(self, to):\n"
+        "    replace(self, to)\n"
+        "    self.name == 'adapter_model.safetensors' and kill()\n"
+        "Path.replace = killed",
+        "None",
+        11,
+    ),
+    "before what is not finished is removed": (
+        "from spectra.trainer import run\nrun.tidy = lambda path: (path / 'metrics.json').exists() and kill()",
+        "None",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "progress", "first"),
+    [
+        pytest.param(*case, id=name, marks=() if "second point" in name else pytest.mark.slow)
+        for name, case in KILLED.items()
+    ],
+)
+def test_a_killed_run_goes_on_and_ends_where_it_would_have(
+    resuming: Recipe, tmp_path: Path, before: str, progress: str, first: int | None
+) -> None:
+    expected = train(resuming, tmp_path / "whole")
+    with start(_train(resuming, tmp_path / "cut", before=before, progress=progress)) as process:
+        assert process.communicate() == ("", "")
+    assert process.returncode == -signal.SIGKILL
+    assert "partial/" in content(tmp_path / "cut")  # negative control: it was cut off
     steps: list[int] = []
-    run = train(recipe, tmp_path / "cut", progress=lambda done, total, words: steps.append(done))
-    assert run.metrics["resumed"]
-    assert steps[0] == 9  # step 8 was saved
-    a, b = _weights(expected.path), _weights(run.path)
-    for name in a:
-        torch.testing.assert_close(a[name], b[name])
+    run = train(resuming, tmp_path / "cut", progress=lambda done, total, words: steps.append(done))
+    assert steps[:1] == ([] if first is None else [first])
+    assert _but_for_time(run) == _but_for_time(expected)
+    assert run.metrics["resumed"] == (first is not None)
     assert [entry["step"] for entry in run.log] == list(range(1, 13))
+
+
+def _stopped(recipe: Recipe, path: Path, at: int) -> None:
+    def stop(done: int, total: int, words: str) -> None:
+        if done == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, path, progress=stop)
+
+
+@pytest.mark.parametrize("file", ["optimizer.pt", "adapter_model.safetensors", "trainer_state.json", "whole.json"])
+def test_a_damaged_point_costs_time_and_never_the_result(resuming: Recipe, tmp_path: Path, file: str) -> None:
+    expected = train(resuming, tmp_path / "whole")
+    _stopped(resuming, tmp_path / "cut", 5)
+    (damaged,) = (tmp_path / "cut" / "partial").glob(f"checkpoint-4/{file}")
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 0x20
+    damaged.write_bytes(data)
+    run = train(resuming, tmp_path / "cut")
+    assert not run.metrics["resumed"]
+    assert _but_for_time(run) == _but_for_time(expected)
+
+
+def test_the_mean_loss_of_a_run_that_went_on_is_that_of_all_its_steps(resuming: Recipe, tmp_path: Path) -> None:
+    _stopped(resuming, tmp_path / "run", 7)
+    run = train(resuming, tmp_path / "run")
+    assert run.metrics["resumed"]
+    assert run.metrics["train_loss"] == pytest.approx(np.mean([entry["loss"] for entry in run.log]))
+    sparse = train(resuming.replace(max_steps=50, resume_points=0), tmp_path / "sparse")  # logs every second step
+    assert [entry["step"] for entry in sparse.log] == list(range(2, 51, 2))
+
+
+def test_the_second_process_in_a_run_directory_is_told_or_waits(resuming: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    progress = "lambda done, total, words: done == 3 and (print('step 3', flush=True), sys.stdin.read())"
+    with waiting(_train(resuming, path, progress=progress), "step 3") as first:
+        with pytest.raises(
+            SpectraError, match=rf"run: process {first.pid} on \S+, begun .* is working on it; let it end"
+        ):
+            train(resuming, path)
+        with pytest.raises(RecipeError, match="another rank"):  # which is said first
+            train(resuming.replace(rank=3), path)
+        said: list[tuple[int, str]] = []
+
+        def report(done: int, total: int, words: str) -> None:
+            said.append((done, words))
+            assert first.stdin is not None
+            first.stdin.close()  # let it go on
+
+        run = train(resuming, path, progress=report, wait=True)
+        assert len(said) == 1  # and nothing was trained here
+        assert said[0][1].startswith(f"waiting for process {first.pid} on ")
+        assert first.wait() == 0
+    assert _but_for_time(run) == _but_for_time(train(resuming, tmp_path / "alone"))
+
+
+@pytest.mark.slow
+def test_two_processes_that_begin_at_once_leave_one_run(resuming: Recipe, tmp_path: Path) -> None:
+    processes = [start(_train(resuming, tmp_path / "run")) for _ in range(2)]
+    errors = [process.communicate()[1] for process in processes]
+    assert [
+        process.returncode
+        for process in processes
+        if "is working on it; let it end" not in errors[processes.index(process)]
+    ].count(0) >= 1
+    assert all(error == "" or "is working on it; let it end" in error for error in errors)
+    assert _but_for_time(Run.open(tmp_path / "run")) == _but_for_time(train(resuming, tmp_path / "alone"))
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(resuming: Recipe, tmp_path: Path) -> None:
+    resuming = resuming.replace(method="full")
+    expected = train(resuming, tmp_path / "whole")
+    for size in (3000, 30_000, 60_000):  # too little for the weights, for the optimizer, for its end
+        with full_disk(size), pytest.raises(SpectraError, match=r"cut: cannot be written \(.*\); make room") as raised:
+            train(resuming, tmp_path / "cut")
+        assert "\n" not in str(raised.value)
+    assert _but_for_time(train(resuming, tmp_path / "cut")) == _but_for_time(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_whatever_call_fails_the_run_goes_on(recipe: Recipe, tmp_path: Path, error: int) -> None:
+    recipe = recipe.replace(max_steps=2, resume_points=1, checkpoints=1, rank=1)
+    expected = _but_for_time(train(recipe, tmp_path / "whole"))
+    path = tmp_path / "run"
+    for failed in each_failure(WRITES, lambda: train(recipe, path), allowed=SpectraError, error=error):
+        assert not any(name.endswith("lock") or ".spectra" in name for name in content(tmp_path)), failed
+        assert _but_for_time(train(recipe, path)) == expected, failed
+        shutil.rmtree(path)
 
 
 def test_nothing_is_printed(recipe: Recipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
