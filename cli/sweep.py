@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def command(
     """Train a grid of recipes on one base, compare each with it, measure accuracy and forgetting; one table.
 
     Every listed value is combined with every other. What is finished in the folder is not done again, so a sweep that
-    was cut off goes on when the command is repeated. Writes runs.parquet and vectors.parquet there.
+    was cut off goes on when the command is repeated. Writes runs.parquet and vectors.parquet there. Exit code 1: a run
+    failed; with --existing 2: a checkpoint cannot be used.
 
     \b
       spectra sweep --base bert-dir/ --task sst2.jsonl --method full --method lora \\
@@ -94,6 +96,8 @@ def command(
     failed = study.table[study.table["status"] == "failed"]
     done = f"{len(study.table)} run{'s' if len(study.table) > 1 else ''}, {len(failed)} failed"
     click.echo(f"\n{done}; {output / 'runs.parquet'}, {output / 'vectors.parquet'}")
+    if len(failed):
+        sys.exit(2 if existing else 1)  # a checkpoint that cannot be used is unusable input
 
 
 def _is_number(text: str) -> bool:

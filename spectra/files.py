@@ -45,13 +45,16 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield path
         return
     with writing(path), workplace(path.parent) as place:
-        temporary = place / path.name
-        yield temporary
-        # Some libraries make files that only their owner reads; a result is as readable as any file.
-        temporary.chmod((place / _LOCK).stat().st_mode)
-        _sync(temporary)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        yield place / path.name
+        _publish(place, [path.name], path.parent)
+
+
+@contextmanager
+def whole_files(folder: Path) -> Iterator[Path]:
+    """A place for files that belong together: on disk and moved into `folder`, one after the other, as `whole_file`."""
+    with writing(folder), workplace(folder) as place:
+        yield place
+        _publish(place, sorted(path.name for path in place.iterdir() if path.name != _LOCK), folder)
 
 
 @contextmanager
@@ -126,6 +129,16 @@ def empty(folder: Path, *, but: Sequence[str] = ()) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def _publish(place: Path, names: Sequence[str], folder: Path) -> None:
+    mode = (place / _LOCK).stat().st_mode
+    for name in names:
+        (place / name).chmod(mode)  # some libraries make files that only their owner reads
+        _sync(place / name)
+    for name in names:
+        (place / name).replace(folder / name)
+    _sync_folder(folder)
 
 
 def _remove(place: Path, handle: int) -> None:

@@ -15,6 +15,7 @@ import errno
 import io
 import os
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,9 +29,9 @@ _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Failing:
-    """Counts calls of the named kinds, and fails the one whose number is given."""
+    """Counts calls of the named kinds, and fails the one whose number is given, or kills the process there."""
 
-    def __init__(self, kinds: tuple[str, ...], number: int, error: int) -> None:
+    def __init__(self, kinds: tuple[str, ...], number: int, error: int | None) -> None:
         self.kinds, self.number, self.error = kinds, number, error
         self.calls: list[str] = []
 
@@ -42,13 +43,16 @@ class Failing:
         if kind in self.kinds:
             self.calls.append(f"{kind} {args[0]}")
             if len(self.calls) == self.number:
+                if self.error is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                    raise AssertionError("killed")
                 raise OSError(self.error, os.strerror(self.error), str(args[0]))
         return function(*args, **options)
 
 
 @contextmanager
-def failing(kinds: tuple[str, ...], number: int, error: int = errno.ENOSPC) -> Iterator[Failing]:
-    """Within the block, the call of that number, from 1 on, of any of the kinds fails with the error."""
+def failing(kinds: tuple[str, ...], number: int, error: int | None = errno.ENOSPC) -> Iterator[Failing]:
+    """Within the block, the call of that number, from 1 on, of any of the kinds fails with the error; None kills."""
     state = Failing(kinds, number, error)
     true = {
         name: getattr(os, name) for name in ("open", "read", "write", "mkdir", "rename", "replace", "fsync", "chmod")

@@ -15,7 +15,7 @@ from ..comparing import compare
 from ..comparison import Comparison
 from ..devices import check_device
 from ..errors import RecipeError, ResultError, SpectraError
-from ..files import make_folder, remove_leftovers, whole_file
+from ..files import make_folder, remove_leftovers, whole_files
 from ..intruders import check_options
 from ..locks import locked
 from ..trainer import Recipe, Run, train
@@ -250,8 +250,8 @@ def _finished(rows: list[dict[str, Any]], frames: list[pd.DataFrame], provenance
     study = Study("sweep", table, {**provenance, "versions": versions()})
     if path is not None:
         vectors = pd.concat(frames, ignore_index=True)
-        with locked(path / ".lock", path, wait=True):  # another grid's tables are not mixed with these
-            with whole_file(path / VECTORS) as temporary:
-                vectors[["run", *vectors.columns.drop("run")]].to_parquet(temporary, index=False)
-            study.write(path / RUNS)
+        # Another grid's tables are not mixed with these.
+        with locked(path / ".lock", path, wait=True), whole_files(path) as place:
+            vectors[["run", *vectors.columns.drop("run")]].to_parquet(place / VECTORS, index=False)
+            study.write(place / RUNS)
     return study

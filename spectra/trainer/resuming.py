@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import fingerprint, noted, sync_files, whole_file
+from ..files import fingerprint, noted, remove_leftovers, sync_files, whole_file
 
 _MARK = "whole.json"
 
@@ -34,6 +34,7 @@ def mark_whole(point: Point) -> None:
 def last_whole(partial: Path) -> Point | None:
     """The newest checkpoint that is as it was marked; those that are not are removed."""
     for folder in _checkpoints(partial):
+        remove_leftovers(folder)
         mark = noted(folder / _MARK)
         if mark.get("files") == _digests(folder):
             return Point(folder, mark["seconds"])
@@ -47,4 +48,5 @@ def _checkpoints(partial: Path) -> list[Path]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {path.name: fingerprint(path)["sha256"] for path in sorted(folder.iterdir()) if path.name != _MARK}
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _MARK)
+    return {str(path.relative_to(folder)): fingerprint(path)["sha256"] for path in files}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import RecipeError
-from ..files import make_folder, sync_files, whole_folder, workplace, writing
+from ..files import make_folder, whole_files, whole_folder, writing
 from .evaluating import collator, encode, evaluate
 from .loading import (
     load_for_task,
@@ -149,13 +149,9 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
         "resumed": point is not None,
         "versions": {"transformers": transformers.__version__, "peft": peft.__version__, "torch": torch.__version__},
     }
-    with writing(path), workplace(partial) as place:
-        final = place / "final"
-        model.save_pretrained(final)
-        tokenizer.save_pretrained(final)
-        sync_files(final)
-        for file in final.iterdir():
-            file.replace(path / file.name)
+    with whole_files(path) as place:
+        model.save_pretrained(place)
+        tokenizer.save_pretrained(place)
     return finish(path, recipe, metrics, log)
 
 

@@ -64,6 +64,9 @@ def test_sweep_of_existing_checkpoints(spectra: Spectra, pico: dict[str, Path], 
     assert result.exit_code == 0
     assert "intruders 0.9" in " ".join(result.stdout.split())
     assert len(pd.read_parquet("compared/vectors.parquet")) > 0
+    result = spectra("sweep", "--existing", pico["mlm"], *runs, "absent", "-o", "compared")
+    assert result.exit_code == 2  # the others are reported
+    assert "4 runs, 1 failed" in result.stdout
 
 
 def test_sweep_shows_what_was_varied_and_why_one_failed(spectra: Spectra, pico: dict[str, Path]) -> None:
@@ -71,7 +74,7 @@ def test_sweep_shows_what_was_varied_and_why_one_failed(spectra: Spectra, pico: 
     fields |= {"batch_size": [4, 8], "modules": ["all-linear", "no-such-module"], "max_length": 16, "rank": 1}
     Path("s.yaml").write_text(json.dumps(fields))
     result = spectra("sweep", "s.yaml", "-o", "s", "-q")
-    assert result.exit_code == 0
+    assert result.exit_code == 1  # a pipeline has to see it
     assert "4 runs, 2 failed" in result.stdout
     headings = " ".join(result.stdout.split("lora")[0].split())
     assert "batch" in headings

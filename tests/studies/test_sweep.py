@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import spectra
-from spectra import RecipeError, SpectraError, Study, compare, forgetting, sweep, sweep_existing
+from spectra import Recipe, RecipeError, SpectraError, Study, compare, forgetting, sweep, sweep_existing, train
 from spectra.studies import sweep as module
+from tests.failing import WRITES, content, each_failure
 from tests.oracles import pico_model
+from tests.processes import start, waiting
 
 FAST = {"num_sequences": 4, "length": 12, "k": 3, "epsilon": [0.5, 0.9]}
 VOLATILE = ["seconds"]
@@ -117,15 +117,15 @@ def test_killed_in_the_middle_and_run_again_it_ends_where_it_would_have(
 ) -> None:
     expected = sweep(grid, tmp_path / "whole", text=text, **FAST).table
     code = f"""
-import os, signal, sys
-sys.path.insert(0, {str(Path(spectra.__file__).parents[1])!r})
+import os, signal
 import spectra
 def kill(done, total, words):
     if done > 140: os.kill(os.getpid(), signal.SIGKILL)  # within the training of the second of three runs
 spectra.sweep({grid!r}, {str(tmp_path / "cut")!r}, text={str(text)!r}, progress=kill, **{FAST!r})
 """
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with start(code) as killed:
+        assert killed.communicate() == ("", "")
+    assert killed.returncode == -signal.SIGKILL
     assert len(list((tmp_path / "cut" / "measured").glob("*.parquet"))) == 1
     assert not (tmp_path / "cut" / "runs.parquet").exists()
     second = tmp_path / "cut" / "runs" / expected["run"][1]
@@ -142,6 +142,106 @@ spectra.sweep({grid!r}, {str(tmp_path / "cut")!r}, text={str(text)!r}, progress=
     pd.testing.assert_frame_equal(again.drop(columns=VOLATILE), expected.drop(columns=VOLATILE))
     vectors = [pd.read_parquet(tmp_path / name / "vectors.parquet") for name in ("whole", "cut")]
     pd.testing.assert_frame_equal(*vectors)
+
+
+def test_the_second_process_in_a_folder_waits_for_a_run_and_takes_it_as_finished(
+    grid: dict[str, Any], text: Path, tmp_path: Path
+) -> None:
+    expected = sweep(grid, tmp_path / "alone", text=text, **FAST).table
+    code = f"""
+import spectra
+def report(done, total, words):
+    if done > 140 and not said:  # within the training of the second of three runs
+        said.append(print("in the middle", flush=True))
+        sys.stdin.read()
+said = []
+spectra.sweep({grid!r}, {str(tmp_path / "s")!r}, text={str(text)!r}, progress=report, **{FAST!r})
+"""
+    trained: list[str] = []
+    original = module.train
+    with waiting(code, "in the middle") as first, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            module, "train", lambda recipe, path, **o: trained.append(Path(path).name) or original(recipe, path, **o)
+        )
+
+        def report(done: int, total: int, words: str) -> None:
+            if f"waiting for process {first.pid}" in words:
+                assert first.stdin is not None
+                first.stdin.close()  # let it go on
+
+        table = sweep(grid, tmp_path / "s", text=text, progress=report, **FAST).table
+        assert first.wait() == 0
+    assert expected["run"][0] not in trained
+    assert expected["run"][1] not in trained
+    pd.testing.assert_frame_equal(table.drop(columns=VOLATILE), expected.drop(columns=VOLATILE))
+    assert not any(name.endswith("lock") or "/.spectra" in name or "partial" in name for name in content(tmp_path))
+    assert content(tmp_path / "s").keys() == content(tmp_path / "alone").keys()
+
+
+@pytest.mark.slow
+def test_processes_that_sweep_one_folder_at_once_all_make_the_same_table(
+    grid: dict[str, Any], text: Path, tmp_path: Path
+) -> None:
+    expected = sweep(grid, tmp_path / "alone", text=text, **FAST).table
+    code = f"""
+import spectra
+table = spectra.sweep({grid!r}, {str(tmp_path / "s")!r}, text={str(text)!r}, **{FAST!r}).table
+print(table.drop(columns="seconds").to_json())
+"""
+    processes = [start(code) for _ in range(3)]
+    output = [process.communicate() for process in processes]
+    assert [error for _, error in output] == [""] * 3
+    assert [out.strip() for out, _ in output] == [expected.drop(columns="seconds").to_json()] * 3
+    assert content(tmp_path / "s").keys() == content(tmp_path / "alone").keys()
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut": lambda data: data[:-100],
+    "other things": lambda data: b"PAR1" + bytes(100),
+    "one bit of a number": lambda data: data[:60] + bytes([data[60] ^ 0x20]) + data[61:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_measurement_is_made_again(
+    grid: dict[str, Any], tmp_path: Path, damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid |= {"variants": [{"method": "lora", "rank": 1}], "max_steps": 1}
+    first = sweep(grid, tmp_path / "s", **FAST).table
+    (kept,) = (tmp_path / "s" / "measured").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(damage(whole))
+    monkeypatch.setattr(module, "train", lambda recipe, path, **options: spectra.Run.open(path))  # it is whole
+    pd.testing.assert_frame_equal(sweep(grid, tmp_path / "s", **FAST).table, first)
+    assert kept.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "recipe.yaml"])
+def test_a_damaged_run_is_made_again(grid: dict[str, Any], tmp_path: Path, name: str) -> None:
+    grid |= {"variants": [{"method": "lora", "rank": 1}], "max_steps": 1}
+    first = sweep(grid, tmp_path / "s", **FAST).table.drop(columns=VOLATILE)
+    (run,) = (tmp_path / "s" / "runs").iterdir()
+    (run / name).write_bytes(b"\xff")
+    pd.testing.assert_frame_equal(sweep(grid, tmp_path / "s", **FAST).table.drop(columns=VOLATILE), first)  # not read
+    other = sweep(grid, tmp_path / "s", **FAST | {"k": 2}).table
+    assert other["accuracy"].tolist() == first["accuracy"].tolist()
+
+
+def test_whatever_call_fails_the_two_tables_are_of_one_sweep(tmp_path: Path) -> None:
+    def tables(names: list[str]) -> None:
+        rows = [{"run": name, "status": "done"} for name in names]
+        module._finished(rows, [pd.DataFrame({"run": names, "index": 0})], {}, tmp_path / "s")
+
+    (tmp_path / "s").mkdir()
+    tables(["old"])
+    kinds = tuple(kind for kind in WRITES if kind != "replace")  # of which there are two
+    for failed in each_failure(kinds, lambda: tables(["new"]), allowed=SpectraError):
+        read = [pd.read_parquet(tmp_path / "s" / name)["run"].tolist() for name in ("runs.parquet", "vectors.parquet")]
+        assert read in ([["old"]] * 2, [["new"]] * 2), failed
+        assert set(content(tmp_path / "s")) == {"runs.parquet", "vectors.parquet"}, failed
+        tables(["old"])
+    assert pd.read_parquet(tmp_path / "s" / "runs.parquet")["run"].tolist() == ["new"]
 
 
 def test_progress_says_which_run_and_how_long(grid: dict[str, Any], tmp_path: Path) -> None:
@@ -181,6 +281,18 @@ def test_one_checkpoint_elsewhere_and_models_in_memory_have_names_of_their_own()
     assert all(len(name) < 60 for name in twice["run"])
     with pytest.raises(SpectraError, match="nowhere"):  # not a letter at a time
         sweep_existing(base, "./nowhere", k=3)
+
+
+def test_models_in_memory_are_no_run_of_the_working_directory(
+    grid: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(Recipe(base=grid["base"], task=grid["task"], rank=2, max_steps=1, batch_size=4), tmp_path / "run")
+    monkeypatch.chdir(run.path)
+    base, tuned = (pico_model("llama", seed=seed) for seed in (0, 1))
+    table = sweep_existing(base, [tuned, tuned.state_dict()], k=3).table
+    assert table[["method", "rank", "alpha"]].isna().all(axis=None)
+    assert "accuracy" not in table
+    assert sweep_existing(grid["base"], ".", k=3).table["rank"].tolist() == [2]  # negative control
 
 
 def test_mistakes(grid: dict[str, Any], tmp_path: Path) -> None:

@@ -28,6 +28,15 @@ def test_the_newest_whole_point_is_kept_and_taken(tmp_path: Path) -> None:
     assert last_whole(tmp_path) == Point(tmp_path / "checkpoint-10", 5.0)
 
 
+def test_a_point_that_was_killed_when_its_mark_was_written_is_whole(tmp_path: Path) -> None:
+    point = Point(_saved(tmp_path, 8), 4.0)
+    mark_whole(point)
+    (point.path / ".spectra-x").mkdir()
+    (point.path / ".spectra-x" / "lock").touch()
+    assert last_whole(tmp_path) == point
+    assert not any(".spectra" in name for name in content(tmp_path))
+
+
 HALVES: dict[str, Callable[[Path], object]] = {
     "without a mark": lambda folder: (folder / "whole.json").unlink(),
     "an empty mark": lambda folder: (folder / "whole.json").write_bytes(b""),
