@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 
 from .errors import SpectraError
 from .locks import UnlockableError, give_back, take
+from .text_files import read_json_object
 
 _PREFIX, _LOCK = ".spectra-", "lock"
 
@@ -166,10 +166,9 @@ def _sync_folder(folder: Path) -> None:
 def noted(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file of ours; empty where it is missing or damaged, and what it was about is made again."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json_object(path)
+    except SpectraError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def make_folder(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from ..comparison import Comparison
 from ..errors import SpectraError
+from ..text_files import read_json_object
 from ..trainer import Recipe, Run
 
 FIELDS = (
@@ -79,9 +79,9 @@ def existing_columns(path: Path | None) -> dict[str, Any]:
     except SpectraError:
         pass
     try:
-        config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+        config = read_json_object(path / "adapter_config.json")
         kind = str(config["peft_type"]).lower()
         kind = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else kind
         return {"method": kind, "rank": config.get("r"), "alpha": config.get("lora_alpha")}
-    except (OSError, ValueError, KeyError):
+    except (SpectraError, KeyError):
         return unknown

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import RecipeError
 from ..files import empty, fingerprint, is_leftover, noted, remove_leftovers, whole_file
 from ..locks import locked
+from ..text_files import read_json_lines, read_json_object
 from .recipe import Recipe
 from .tasks import READERS
 
@@ -56,7 +57,7 @@ class Run:
             raise RecipeError(
                 f"{path}: not a finished run (no {METRICS}); train it, or let it go on, with spectra train"
             )
-        metrics = noted(path / METRICS)
+        metrics = read_json_object(path / METRICS, error=RecipeError)
         if not _are_metrics(metrics):
             raise RecipeError(f"{path / METRICS}: damaged; remove it, and spectra train makes the run again")
         return cls(path, Recipe.load(path / RECIPE), metrics)
@@ -69,13 +70,7 @@ class Run:
     @property
     def log(self) -> list[dict[str, Any]]:
         """What the Trainer logged: step, loss, learning rate, gradient norm."""
-        try:
-            lines = (self.path / LOG).read_text(encoding="utf-8").splitlines()
-            return [dict(json.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise RecipeError(
-                f"{self.path / LOG}: damaged; remove {METRICS}, and spectra train makes it again"
-            ) from error
+        return read_json_lines(self.path / LOG, error=RecipeError)
 
 
 def _are_metrics(found: dict[str, Any]) -> bool:
