@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -79,7 +80,7 @@ def plot_sweep(
         done = done.assign(rank=[_rank(row) for row in done.to_dict("records")])
     places = _places(done[x])
     ax = axes_or_new(ax)
-    groups: list[tuple[Any, pd.DataFrame]] = list(done.groupby(by, sort=False, dropna=False)) if by else [(None, done)]
+    groups: Iterable[tuple[Any, pd.DataFrame]] = done.groupby(by, sort=False, dropna=False) if by else [(None, done)]
     for (value, group), style in zip(groups, line_styles(), strict=False):
         label = None if by is None else _key(value)
         cells = group.assign(place=[_key(value) for value in group[x]]).groupby("place", sort=False)[y]
