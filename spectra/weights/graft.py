@@ -57,16 +57,15 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
             found.base.write(found.read_whole(W0))
             written.add(found.base.tensor)
     short = {drop(name, pairing.dropped_prefixes[0]): name for name in base.tensors}
+    buffers = {drop(name, pairing.dropped_prefixes[0]) for name, _ in model.named_buffers()}
     tensors = tuned.tensors if isinstance(tuned, Checkpoint) else tuned.replaced
     placed: dict[object, Tensor] = {}
     for name, stored in tensors.items():
-        place = short.get(drop(name, pairing.dropped_prefixes[1]))
+        own_name = drop(name, pairing.dropped_prefixes[1])
+        place = short.get(own_name)
         if place is None or not _fits(name, stored, base.tensors[place]):
-            if (
-                not HEAD.search(name)
-                and len(stored.shape) > 1
-                and not (place is None and _derived(name, stored, model))
-            ):
+            derived = place is None and (own_name in buffers or _derived(name, stored, model))
+            if not HEAD.search(name) and len(stored.shape) > 1 and not derived:
                 what = "no place in the model" if place is None else f"shape {list(stored.shape)}, the model's another"
                 raise CheckpointError(f"{tuned.label}: {name} has {what}; it was tuned from another model")
             continue
@@ -90,7 +89,7 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
 
 
 def _derived(name: str, stored: Stored, model: nn.Module) -> bool:
-    """Whether it is no weight but a buffer that old files hold and new models make (positions, causal masks)."""
+    """Whether it is no weight but a buffer that old files hold and new models neither save nor keep by that name."""
     known = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()  # transformers' own word for them
     return not stored.dtype.is_floating_point or any(re.search(pattern, name) for pattern in known)
 

@@ -18,8 +18,11 @@ from .stored import Skipped, Stored
 # Architectures whose linear layers are transformers' Conv1D, stored (in, out), and the layers concerned.
 _CONV1D_MODELS = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"}
 _CONV1D_LAYERS = {"c_attn", "q_attn", "c_fc", "c_proj"}
-# Architectures whose stacked experts are stored (expert, in, out); the others are (expert, out, in).
+# Architectures whose stacked experts are stored (expert, in, out); the others are (expert, out, in). Asked only where
+# the shapes do not tell: files and models of one architecture may differ, and so may versions of transformers.
 _TRANSPOSED_EXPERTS = {"gpt_oss", "llama4", "llama4_text", "aria", "aria_text", "openai_privacy_filter"}
+_GATE_UP = re.compile(r"gate_up_proj(\.weight)?$")
+_DOWN = re.compile(r"down_proj(\.weight)?$")
 # What a config's tie_word_embeddings ties.
 _OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
 _INPUT = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings)\.weight$")
@@ -101,7 +104,8 @@ def matrices(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> tuple[
         elif reason := _not_a_matrix(tensor_name, stored, tensors):
             skipped.append(reason)
         elif len(stored.shape) == 3 and "conv" not in tensor_name:  # a stack of experts, whatever it is called
-            transposed = bool(model_types & _TRANSPOSED_EXPERTS)
+            told = _shapes_tell_transposed(tensor_name, tensors)
+            transposed = bool(model_types & _TRANSPOSED_EXPERTS) if told is None else told
             whole = _oriented(name, tensor_name, stored, stored.shape[1:], transposed)
             found += [replace(whole, name=f"{name}[{i}]", expert=i) for i in range(stored.shape[0])]
         else:
@@ -142,6 +146,19 @@ def _not_a_matrix(tensor_name: str, stored: Stored, tensors: Mapping[str, Stored
         is_weight = tensor_name.endswith(("weight", "_blocks"))  # MXFP4 keeps experts as blocks
         return Skipped(name, f"stored as {kind}, which is not a weight type spectra reads", problem=is_weight)
     return None
+
+
+def _shapes_tell_transposed(tensor_name: str, tensors: Mapping[str, Stored]) -> bool | None:
+    """Whether experts are (in, out), from the shapes of both of a layer's stacks; None where these do not tell.
+
+    Gate and up together are (2f, h) where down is (h, f); transposed, (h, 2f) and (f, h). No sizes fit both.
+    """
+    gate_up = tensors.get(_DOWN.sub(r"gate_up_proj\1", tensor_name))
+    down = tensors.get(_GATE_UP.sub(r"down_proj\1", tensor_name))
+    if gate_up is None or down is None or not len(gate_up.shape) == len(down.shape) == 3:
+        return None
+    _, rows, cols = gate_up.shape
+    return {(cols, rows / 2): False, (cols / 2, rows): True}.get(down.shape[1:])
 
 
 def _biases_show_conv1d(tensors: Mapping[str, Stored]) -> bool:

@@ -70,6 +70,17 @@ def test_buffers_of_old_files_need_no_place(kind: str, name: str, buffer: torch.
     assert _same(model, tuned)
 
 
+def test_a_buffer_that_the_model_makes_itself_needs_no_place() -> None:
+    name = "model.layers.0.self_attn.mask"
+    tuned = {**pico_model("llama", seed=1).state_dict(), name: torch.ones(4, 4)}
+    model = pico_model("llama", seed=0)
+    with pytest.raises(CheckpointError, match="mask has no place"):
+        graft(model, open_checkpoint(tuned))
+    model.model.layers[0].self_attn.register_buffer("mask", torch.zeros(8, 8), persistent=False)
+    assert graft(model, open_checkpoint(tuned)) == []
+    assert _same(model, pico_model("llama", seed=1))
+
+
 def test_resized_vocabularies_share_their_rows() -> None:
     tuned = pico_model("llama", seed=1)
     tuned.resize_token_embeddings(70)

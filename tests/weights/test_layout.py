@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -62,21 +64,55 @@ def test_experts_are_one_matrix_each_and_read_alone(model_type: str, transposed:
     torch.testing.assert_close(found[1].read(), stack[1].T if transposed else stack[1])
 
 
-def test_the_models_own_expert_layout_is_the_one_assumed() -> None:
+# Sizes of which no two are equal, so that a shape says which way round a matrix is.
+HIDDEN, INNER, HEADS = 4, 6, {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 2}
+MIXTURES = {
+    "MixtralModel": {"num_local_experts": 3},
+    "OlmoeModel": {"num_experts": 3},
+    "GptOssModel": {"num_local_experts": 3},
+    "Llama4TextModel": {"num_local_experts": 3, "intermediate_size_mlp": 8},
+    "Qwen3MoeModel": {"num_experts": 3, "moe_intermediate_size": INNER},
+    "Qwen3VLMoeTextModel": {
+        "num_experts": 3,
+        "moe_intermediate_size": INNER,
+        "rope_scaling": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 0, 0]},
+    },
+    "AriaTextModel": {"moe_num_experts": 3},
+    "GraniteMoeModel": {"num_local_experts": 3},
+}
+
+
+@pytest.mark.parametrize("kind", MIXTURES)
+def test_the_experts_of_live_models_are_out_in(kind: str) -> None:
     import transformers as t
 
-    config = t.MixtralConfig(
-        vocab_size=8,
-        hidden_size=4,
-        intermediate_size=6,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        num_local_experts=3,
+    model_class = getattr(t, kind)
+    config = model_class.config_class(
+        vocab_size=8, hidden_size=HIDDEN, intermediate_size=INNER, pad_token_id=0, **HEADS, **MIXTURES[kind]
     )
-    checkpoint = from_module(t.MixtralModel(config))
-    experts = [m for m in matrices(checkpoint.tensors, checkpoint.config)[0] if "gate_up" in m.name]
-    assert [(m.rows, m.cols) for m in experts] == [(12, 4)] * 3  # two times 6 out, 4 in
+    checkpoint = from_module(model_class(config))
+    found = [m for m in matrices(checkpoint.tensors, checkpoint.config)[0] if not re.search("attn|shared", m.name)]
+    down = [m for m in found if re.search(r"down_proj|w2|output_linear|fc2", m.name)]
+    up = [m for m in found if re.search(r"up_proj|w3|input_linear|fc1", m.name)]
+    assert len(down) == len(up) == 3
+    assert {(m.rows, m.cols) for m in down} == {(HIDDEN, INNER)}
+    # Of most architectures transformers 4 holds gate and up apart, expert by expert; 5 stacks and fuses them.
+    assert {(m.rows, m.cols) for m in up} <= {(INNER, HIDDEN), (2 * INNER, HIDDEN)}
+
+
+@pytest.mark.parametrize("model_type", ["qwen3_moe", "qwen3_vl_moe", "gpt_oss", None])
+@pytest.mark.parametrize("stored_in_out", [False, True])
+def test_stacked_experts_tell_by_their_shapes_which_way_round_they_are(
+    model_type: str | None, stored_in_out: bool
+) -> None:
+    gate_up, down = torch.randn(3, 2 * INNER, HIDDEN), torch.randn(3, HIDDEN, INNER)
+    state = _stored(
+        experts__gate_up_proj=gate_up.mT if stored_in_out else gate_up,
+        experts__down_proj=down.mT if stored_in_out else down,
+    )
+    found, _ = matrices(state, {"model_type": model_type})
+    for matrix, expected in zip(found, [*gate_up, *down], strict=True):
+        torch.testing.assert_close(matrix.read(), expected)
 
 
 def test_experts_by_other_names_are_experts() -> None:
