@@ -75,13 +75,13 @@ test-newest:
 
 $(UV):
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet uv==0.13.9
+	.venv-lock/bin/python -m pip install -qq uv==0.13.9
 
 clean:
 	rm -rf $(VENV) .venv-lock .venv-oldest .venv-newest build *.egg-info spectra-demo
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade --constraint $(CONSTRAINTS) pip setuptools
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[dev]'
+	$(BIN)/python -m pip install -qq --upgrade --constraint $(CONSTRAINTS) pip setuptools
+	$(BIN)/python -m pip install -qq --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[dev]'
 	touch $(INSTALLED)
