@@ -166,7 +166,7 @@ def _unreadable(reason: str, shape_at: int | None) -> Callable[..., SavedTensor]
 
 def _sparse(_: Any, parts: Any) -> SavedTensor:
     """Indices and values are tensors; the shape is a tuple."""
-    return _unreadable(SPARSE, 0)(next(part for part in parts if type(part) is tuple))
+    return _unreadable(SPARSE, 0)(next((part for part in parts if type(part) is tuple), None))
 
 
 _CONJUGATED = "saved with its signs or conjugates still to be taken; save tensor.resolve_neg().resolve_conj()"

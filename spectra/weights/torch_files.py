@@ -118,7 +118,7 @@ def _read_old(opened: BufferedReader[FileIO], size: int) -> tuple[Any, Places]:
     reader.read(), reader.read()  # the version of the format, and of the machine that wrote it
     loaded = reader.read()
     keys = reader.read()
-    if not isinstance(keys, list) or not all(key in reader.storages for key in keys):
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key in reader.storages for key in keys):
         raise PickleError("its list of storages is damaged")
     places = {}
     for key in keys:
