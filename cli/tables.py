@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -143,7 +144,7 @@ def _print_comparison(console: Console, result: Any) -> None:
     table.add_column("matrix", footer=f"all {result.num_matrices}", no_wrap=True)
     for column in columns:
         table.add_column(column[0], justify="right", no_wrap=True, footer=column[-1])
-    for index, (name, intruders) in enumerate(zip(names, shown["num_intruders"], strict=True), start=1):
+    for index, (name, intruders) in enumerate(zip(names, shown["intruders"], strict=True), start=1):
         cells = [_elided(name, name_width), *(column[index] for column in columns)]
         table.add_row(*cells, style="bold" if intruders else None)
     if len(rest):
@@ -157,16 +158,26 @@ def _print_comparison(console: Console, result: Any) -> None:
 
 # Heading, a row's cell and the footer, the most telling first: a narrow terminal shows the first few.
 _COLUMNS: list[tuple[str, Any, Any]] = [
-    ("intruders", lambda r: str(r["num_intruders"]), lambda t: str(int(t["num_intruders"].sum()))),
-    ("min cos ≤", lambda r: f"{r['lowest_cosine']:.2f}", lambda t: f"{t['lowest_cosine'].min():.2f}"),
+    ("intruders", lambda r: _decimals(r["num_intruders"]), lambda t: str(int(t["num_intruders"].sum()))),
+    ("min cos ≤", lambda r: _decimals(r["lowest_cosine"], 2), lambda t: f"{t['lowest_cosine'].min():.2f}"),
     ("eff rank", lambda r: f"{r['effective_rank']:.1f}", lambda t: f"{t['effective_rank'].mean():.1f}"),
-    ("‖ΔW‖/‖W0‖", lambda r: f"{r['relative_delta']:.3f}", lambda t: f"{t['relative_delta'].mean():.3f}"),
-    ("spike", lambda r: f"{r['spike_ratio']:.3f}", lambda t: f"{t['spike_ratio'].mean():.3f}"),
+    ("‖ΔW‖/‖W0‖", lambda r: _decimals(r["relative_delta"], 3), lambda t: f"{t['relative_delta'].mean():.3f}"),
+    (
+        "‖ΔW‖*/‖W0‖",
+        lambda r: _decimals(r["relative_nuclear_norm"], 2),
+        lambda t: f"{t['relative_nuclear_norm'].mean():.2f}",
+    ),
+    ("spike", lambda r: _decimals(r["spike_ratio"], 3), lambda t: f"{t['spike_ratio'].mean():.3f}"),
     ("energy", lambda r: f"{r['intruder_energy_share']:.1%}", lambda t: f"{t['intruder_energy_share'].mean():.1%}"),
     ("stable rank", lambda r: f"{r['stable_rank']:.1f}", lambda t: f"{t['stable_rank'].mean():.1f}"),
-    ("chance cos", lambda r: f"{r['null_cosine']:.2f}", lambda t: f"{t['null_cosine'].mean():.2f}"),
+    ("chance cos", lambda r: _decimals(r["null_cosine"], 2), lambda t: f"{t['null_cosine'].mean():.2f}"),
     ("shape", lambda r: f"{r['rows']}×{r['cols']}", lambda t: ""),
 ]
+
+
+def _decimals(number: Any, digits: int = 0) -> str:
+    """A dash where there is no number: of a zero base."""
+    return "–" if pd.isna(number) else f"{number:.{digits}f}"
 
 
 def _that_fit(columns: list[list[str]], width: int) -> list[list[str]]:
@@ -195,6 +206,12 @@ def _remarks(result: Any, stack: str) -> list[str]:
         lines.append("At ε = " + ", ".join(f"{e:g}: {result.count(e)}" for e in result.epsilons) + ".")
     if result.side == "both":
         lines.append(f"Right side: {int(table['num_intruders_right'].sum())} intruder dimensions.")
+    if result.num_intruders:
+        lines.append(
+            f"Of these {result.num_new_directions} are mostly new: more than half outside the {2 * result.k} leading "
+            f"directions of the base (a random direction: {table['null_novelty'].max():.0%}). The others are turns "
+            "among those."
+        )
     low, high = table["null_intruder_rate"].min(), table["null_intruder_rate"].max()
     rate = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
     lines.append(

@@ -70,6 +70,13 @@ class Comparison:
         return int(self.matrices["num_intruders"].sum())
 
     @property
+    def num_new_directions(self) -> int:
+        """Intruders of which more than half lies outside the base's ``2k`` leading vectors; the others turn these."""
+        vectors = self.vectors
+        one_side = vectors["side"] == vectors["side"].iloc[0] if len(vectors) else []
+        return int((vectors["is_intruder"] & (vectors["novelty"] > 0.5) & one_side).sum())
+
+    @property
     def epsilons(self) -> list[float]:
         """Every epsilon at which the count is certain because it was asked for."""
         return list(self.provenance.get("epsilons", [self.epsilon]))
@@ -79,7 +86,8 @@ class Comparison:
         """One row an examined singular vector.
 
         Columns name, side, index, max_cosine with its bounds, nearest (-1 where not determined), singular_value,
-        base_singular_value, is_intruder.
+        base_singular_value, novelty (``1 − ‖Pu‖²``, ``P`` the projector on the base's ``2k`` leading vectors; NaN in
+        results from before it was measured), is_intruder.
         """
         frames = [
             _vectors(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices
@@ -151,6 +159,19 @@ class Comparison:
             shown = ", ".join(list(hits if len(hits) else names)[:3])
             raise ResultError(f"{len(hits)} matrices of this result match {name!r}; name one of {shown}, …")
         return self.matrices.loc[hits.index[0]]
+
+    def examined(self, name: str | None = None) -> pd.Series:
+        """As `matrix`, or the worst one, and with an examined vector at least.
+
+        Raises
+        ------
+        ResultError
+            If none or several match, or none of its vectors was examined.
+        """
+        row = self.matrix(name) if name else self.worst_first().iloc[0]
+        if not row["max_cosine"]:
+            raise ResultError(f"{row['name']}: none of its vectors was examined ({row['note']}); choose another matrix")
+        return row
 
     def write(self, path: str | Path) -> None:
         """Save as ``.json``, ``.csv`` or ``.parquet``; `read_comparisons` reads each of them back."""
@@ -240,11 +261,13 @@ def skipped_frame(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _vectors(matrices: pd.DataFrame, suffix: str) -> pd.DataFrame:
     columns = {f"{column}{suffix}": column for column in VECTOR_COLUMNS if column != "cosines"}
-    columns = {column: name for column, name in columns.items() if column in matrices}  # older results lack some
+    if f"novelty{suffix}" not in matrices:  # a result from before it was measured
+        unknown = matrices[f"max_cosine{suffix}"].map(lambda cosines: [math.nan] * len(cosines))
+        matrices = matrices.assign(**{f"novelty{suffix}": unknown})
     matrices = matrices[matrices[f"max_cosine{suffix}"].map(len) > 0]  # no row of NaN where none was examined
     long = matrices[["name", *columns]].rename(columns=columns).explode(list(columns.values()), ignore_index=True)
     long = long.rename(columns={"singular_values": "singular_value", "base_singular_values": "base_singular_value"})
     long.insert(1, "index", long.groupby("name", sort=False).cumcount())
-    cosines = dict.fromkeys({"max_cosine", "max_cosine_lower", "max_cosine_upper", "novelty"} & set(long), float)
+    cosines = dict.fromkeys(("max_cosine", "max_cosine_lower", "max_cosine_upper", "novelty"), float)
     kinds = cosines | {"singular_value": float, "base_singular_value": float, "nearest": int}
     return long.astype(kinds)

@@ -44,14 +44,25 @@ def to_parquet(results: Sequence[Comparison]) -> bytes:
 
 def to_markdown(results: Sequence[Comparison]) -> bytes:
     """A table a comparison, worst matrices first, for a pull request or a model card."""
-    columns = ["name", "num_intruders", "lowest_cosine", "effective_rank", "relative_delta", "spike_ratio"]
+    columns = [
+        "name",
+        "num_intruders",
+        "lowest_cosine",
+        "effective_rank",
+        "relative_delta",
+        "relative_nuclear_norm",
+        "spike_ratio",
+    ]
     lines = []
     for result in results:
         table = result.worst_first()[columns]
         lines += [f"**{result.tuned}** against **{result.base}**: {result.summary()}.", ""]
         lines += ["| " + " | ".join(columns) + " |", "|:--" + "|--:" * (len(columns) - 1) + "|"]
         for row in table.itertuples(index=False):
-            cells = [f"{cell:.3g}" if isinstance(cell, float) else str(cell).replace("|", "\\|") for cell in row]
+            cells = [
+                "–" if pd.isna(cell) else f"{cell:.3g}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
+                for cell in row
+            ]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines).encode(errors="replace")

@@ -34,10 +34,11 @@ def plot_intruder_map(result: Comparison, *, ax: Axes | None = None) -> Axes:
     counts = np.full((len(modules), len(columns)), np.nan)
     for row in table.itertuples(index=False):
         at = modules.index(row.module), columns.index(None if pd.isna(row.layer) else int(row.layer))
-        counts[at] = np.nan_to_num(counts[at]) + row.num_intruders
+        if not pd.isna(row.num_intruders):  # a zero base has no count
+            counts[at] = np.nan_to_num(counts[at]) + row.num_intruders
     ax = axes_or_new(ax, width=max(5.0, 2.6 + 0.34 * len(columns)), height=max(2.6, 1.2 + 0.34 * len(modules)))
     ax.set_facecolor("0.88")
-    largest = max(1.0, float(np.nanmax(counts)))
+    largest = float(np.nanmax(counts, initial=1.0))
     image = ax.imshow(counts, cmap="Blues", vmin=0, vmax=largest, aspect="auto")
     for (i, j), count in np.ndenumerate(counts):
         if np.isnan(count):

@@ -26,7 +26,7 @@ def plot_similarity(result: Comparison, name: str | None = None, *, ax: Axes | N
     -------
     matplotlib.axes.Axes
     """
-    row = result.matrix(name) if name else result.worst_first().iloc[0]
+    row = result.examined(name)
     cosines = np.array(row["cosines"], dtype=float)  # (base i, tuned j)
     ax = axes_or_new(ax, width=4.6, height=4.0)
     image = ax.imshow(cosines, cmap="Greys", vmin=0, vmax=1, origin="upper")

@@ -24,7 +24,7 @@ def plot_spectrum(result: Comparison, name: str | None = None, *, ax: Axes | Non
     -------
     matplotlib.axes.Axes
     """
-    row = result.matrix(name) if name else result.worst_first().iloc[0]
+    row = result.examined(name)
     ax = axes_or_new(ax)
     ranks = range(1, len(row["singular_values"]) + 1)
     ax.plot(ranks, row["base_singular_values"], color=BASE, linestyle="--", marker="s", markersize=4, label="base")

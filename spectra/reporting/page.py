@@ -25,6 +25,7 @@ _COLUMNS = (
     ("effective rank of ΔW", "effective_rank", 1),
     ("stable rank", "stable_rank", 1),
     ("‖ΔW‖/‖W0‖", "relative_delta", 4),
+    ("‖ΔW‖*/‖W0‖", "relative_nuclear_norm", 3),
     ("σ1(ΔW)/σ1(W0)", "spike_ratio", 3),
     ("energy of intruders", "intruder_energy_share", 4),
     ("decided", "method", None),
@@ -112,8 +113,9 @@ def _matrix_table(table: pd.DataFrame) -> str:
         name = html.escape(row["name"]).replace(".", ".<wbr>")  # where a narrow screen may break it
         cells = [f"<td>{name}{' *' if row['note'] else ''}</td>"]
         for _, column, digits in _COLUMNS:
-            cells.append(_cell(row[column], digits))
-        lines.append(f'<tr data-at="{at}"{" class=hit" if row["num_intruders"] else ""}>{"".join(cells)}</tr>')
+            cells.append(_cell(row.get(column), digits))
+        hit = " class=hit" if row["intruders"] else ""
+        lines.append(f'<tr data-at="{at}"{hit}>{"".join(cells)}</tr>')
     notes = "".join(f"<br>* {html.escape(note)}" for note in sorted(set(filter(None, table["note"]))))
     return (
         f'<div class="scroll"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
@@ -124,7 +126,7 @@ def _matrix_table(table: pd.DataFrame) -> str:
 def _cell(value: Any, digits: int | None) -> str:
     if digits is None:
         return f'<td class="text">{html.escape(str(value))}</td>'
-    if value is None or value != value:
+    if pd.isna(value):
         return '<td data-value="">–</td>'
     return f'<td data-value="{float(value)!r}">{value:,.{digits}f}</td>'
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from ..comparison import Comparison
 
 
@@ -11,7 +13,11 @@ def verdict(result: Comparison) -> list[str]:
     """What was found, the sentence that matters first."""
     table = result.matrices
     if result.num_intruders:
-        first = f"{result.summary()}. These directions match no pretrained one."
+        new = result.num_new_directions
+        first = (
+            f"{result.summary()}. {new} of them {'is' if new == 1 else 'are'} mostly new (more than half outside the "
+            f"base's {2 * result.k} leading directions); the others are turns among those."
+        )
     else:
         first = f"{result.summary()}: every one of the leading directions still matches a pretrained one."
     sentences = [first]
@@ -46,6 +52,8 @@ def verdict(result: Comparison) -> list[str]:
 def matrix_words(row: Any) -> str:
     """The numbers of one matrix, in one clause."""
     count = row["num_intruders"]
+    if pd.isna(count):
+        return f"{row['name']} ({row['rows']}×{row['cols']}): {row['note']}"
     return (
         f"{row['name']} ({row['rows']}×{row['cols']}): {count} intruder{'s' * (count != 1)}, least best cosine ≤ "
         f"{row['lowest_cosine']:.3f}, effective rank of ΔW {row['effective_rank']:.1f}, ‖ΔW‖/‖W0‖ "
