@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import CheckpointError
 from .config import Config
 from .fused import Rows, fused_rows
 from .stored import Skipped, Stored
@@ -28,6 +29,9 @@ _OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
 _INPUT = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings)\.weight$")
 # Parameters of two dimensions and more that multiply nothing: biases of experts, tables of positions, Mamba's A.
 _NO_LAYER = re.compile(r"(bias|bias_table|A_log)$")
+# More than any model has. A few megabytes can claim a million matrices of one value each.
+_MOST_EXPERTS = 4_096
+_MOST_MATRICES = 200_000
 _FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
 
 
@@ -108,6 +112,11 @@ def matrices(tensors: Mapping[str, Stored], config: Mapping[str, Any]) -> tuple[
             transposed = bool(model_types & _TRANSPOSED_EXPERTS) if told is None else told
             whole = _oriented(name, tensor_name, stored, stored.shape[1:], transposed)
             found += [replace(whole, name=f"{name}[{i}]", expert=i) for i in range(stored.shape[0])]
+            if len(found) > _MOST_MATRICES:
+                raise CheckpointError(
+                    f"{stored.where}: the experts up to here are {len(found)} matrices, more than any model has; "
+                    "check that it is the right file"
+                )
         else:
             transposed = conv1d and name.rsplit(".", 1)[-1] in _CONV1D_LAYERS and len(stored.shape) == 2
             whole = _oriented(name, tensor_name, stored, stored.shape, transposed)
@@ -139,6 +148,8 @@ def _not_a_matrix(tensor_name: str, stored: Stored, tensors: Mapping[str, Stored
         return Skipped(name, "not a layer's matrix: a bias or a table")
     if 0 in stored.shape:
         return Skipped(name, f"empty: shape {list(stored.shape)}", problem=True)
+    if len(stored.shape) == 3 and "conv" not in tensor_name and stored.shape[0] > _MOST_EXPERTS:
+        return Skipped(name, f"shape {list(stored.shape)} would be {stored.shape[0]} experts", problem=True)
     if stored.dtype not in _FLOATS:
         kind = str(stored.dtype).removeprefix("torch.")
         if any(f"{name}{suffix}" in tensors for suffix in (".weight_scale", ".weight_scale_inv", ".weight.absmax")):

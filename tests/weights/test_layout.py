@@ -5,6 +5,8 @@ import re
 import pytest
 import torch
 
+from spectra import CheckpointError
+from spectra.weights.config import Config
 from spectra.weights.layout import matrices
 from spectra.weights.live import from_module
 from spectra.weights.stored import Stored, in_memory
@@ -164,6 +166,7 @@ def test_tied_weights_count_once() -> None:
             "quantized",
             True,
         ),
+        ({"mlp.experts": torch.zeros(5000, 1, 1)}, "would be 5000 experts", True),
         ({"norm__weight": torch.ones(4)}, "not a matrix: 1-D", False),
         ({"scale": torch.tensor(1.0)}, "not a matrix: 0-D", False),
     ],
@@ -173,3 +176,26 @@ def test_what_is_not_a_matrix_says_why(tensors: dict[str, torch.Tensor], reason:
     assert not found
     assert reason in skipped[0].reason
     assert skipped[0].problem is problem
+
+
+def test_more_matrices_than_any_model_has_are_not_listed() -> None:
+    stack = torch.zeros(4096, 1, 1)
+    tensors = {f"layers.{i}.experts": in_memory(stack.clone(), f"x.pt: layers.{i}.experts") for i in range(60)}
+    with pytest.raises(
+        CheckpointError, match=r"x\.pt: layers\.48\.experts: the experts up to here are 200704 matrices"
+    ):
+        matrices(tensors, {})
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": ["gpt2"]}, "model_type is ['gpt2'], and has to be text"),
+        ({"text_config": "gpt2"}, "text_config is 'gpt2', and has to be an object"),
+        ({"text_config": {"model_type": 3}}, "text_config: model_type is 3, and has to be text"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes', and has to be true or false"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_one_sentence(config: dict[str, object], message: str) -> None:
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        matrices(_stored(q__weight=torch.ones(3, 3)), Config(config, "dir/config.json"))
