@@ -21,7 +21,9 @@ from .names import strip_wrappers
 from .patterns import Patterns
 from .stored import Skipped, Stored
 
-_KEY = re.compile(r"^(?P<module>.+)\.lora_(?P<role>A|B|embedding_A|embedding_B|magnitude_vector)(\.weight)?$")
+_KEY = re.compile(
+    r"^(?P<module>.+)\.lora_(?P<role>A|B|embedding_A|embedding_B|magnitude_vector)(\.weight)?$", re.DOTALL
+)
 # Options that make the saved factors mean something else than W0 + s·BA.
 _OTHER_LORAS = (
     "target_parameters",

@@ -61,7 +61,7 @@ class Stored:
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "params", "weights")
 # What is reached on many ways has a name for each; past these limits it was made to take all time or memory.
 _DEEPEST = 64
-_MOST_CHARACTERS = 1 << 27  # of all names together
+_MOST_CHARACTERS = 1 << 26  # of all names together
 
 
 def find_state_dict(loaded: Mapping[Any, Any], kind: type[T], where: str) -> dict[str, T]:

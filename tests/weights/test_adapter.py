@@ -12,9 +12,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from spectra import CheckpointError, PairingError, open_checkpoint
+from spectra import CheckpointError, PairingError, compare, open_checkpoint
 from spectra.linalg import LowRank
 from spectra.weights import Adapter, pair
+from spectra.weights.adapter import adapter_from
+from spectra.weights.stored import in_memory
 from tests.oracles import pico_model, randomise_adapter
 
 ATTENTION = ["q_proj", "v_proj"]
@@ -224,6 +226,90 @@ def test_adapters_that_mean_something_else_are_refused(tmp_path: Path, change: d
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(tmp_path)
+
+
+PREFIX = "base_model.model."
+SOUND = {
+    "q.lora_A.weight": torch.ones(2, 4),
+    "q.lora_B.weight": torch.ones(6, 2),
+    "q.lora_magnitude_vector": torch.ones(6),
+    "conv.lora_A.weight": torch.ones(2, 3, 2, 2),
+    "conv.lora_B.weight": torch.ones(5, 2, 1, 1),
+    "conv.lora_magnitude_vector": torch.ones(1, 5, 1, 1),
+    "embed.lora_embedding_A": torch.ones(2, 9),
+    "embed.lora_embedding_B": torch.ones(4, 2),
+    "embed.lora_magnitude_vector": torch.ones(4),
+}
+CONFIG = {"peft_type": "LORA", "lora_alpha": 4}
+
+
+def _adapter(changes: dict[str, torch.Tensor | None], config: dict[str, Any] | None = None) -> Adapter:
+    tensors = {name: tensor for name, tensor in (SOUND | changes).items() if tensor is not None}
+    stored = {f"{PREFIX}{name}": in_memory(tensor, f"x: {name}") for name, tensor in tensors.items()}
+    return adapter_from("x", stored, CONFIG | (config or {}))
+
+
+def test_sound_factors_are_taken() -> None:
+    # The negative control of the table below.
+    assert {module: update.shape for module, update in _adapter({}).updates.items()} == {
+        "q": (6, 4),
+        "conv": (5, 12),
+        "embed": (9, 4),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("q.lora_A.weight", None, "'q' has no lora_A; the adapter is incomplete; save the adapter again"),
+        ("q.lora_B.weight", None, "'q' has no lora_B; the adapter is incomplete"),
+        ("embed.lora_embedding_B", None, "'embed' has no lora_embedding_B"),
+        ("q.lora_A.weight", torch.ones(3, 4), r"factors of shape \[6, 2\] and \[3, 4\], which do not multiply"),
+        ("q.lora_B.weight", torch.ones(6, 2, 3), r"factors of shape \[6, 2, 3\] and \[2, 4\], which do not multiply"),
+        ("conv.lora_B.weight", torch.ones(5, 2, 2, 2), "which do not multiply"),
+        ("conv.lora_B.weight", torch.ones(5, 3, 1, 1), "which do not multiply"),
+        ("conv.lora_A.weight", torch.ones(4, 3, 2, 2), "which do not multiply"),
+        ("embed.lora_embedding_A", torch.ones(3, 9), "which do not multiply"),
+        ("q.lora_A.weight", torch.ones(0), "lora_A has shape \\[0\\], a ZeRO-3 or FSDP shard"),
+        ("q.lora_A.weight", torch.ones(8), "lora_A has shape \\[8\\], a ZeRO-3 or FSDP shard"),
+        ("q.lora_A.weight", torch.ones(0, 4), "a ZeRO-3 or FSDP shard"),
+        ("q.lora_magnitude_vector", torch.ones(0), "lora_magnitude_vector has shape \\[0\\], a ZeRO-3 or FSDP shard"),
+        ("q.lora_magnitude_vector", torch.ones(4), r"DoRA magnitudes of shape \[4\] for a matrix of \[6, 4\]"),
+        ("q.lora_magnitude_vector", torch.ones(1), r"DoRA magnitudes of shape \[1\]"),
+        ("q.lora_magnitude_vector", torch.ones(6, 4), r"DoRA magnitudes of shape \[6, 4\]"),
+        ("conv.lora_magnitude_vector", torch.ones(1, 3, 1, 1), r"DoRA magnitudes of shape \[1, 3, 1, 1\]"),
+        ("embed.lora_magnitude_vector", torch.ones(9), r"DoRA magnitudes of shape \[9\] for a matrix of \[9, 4\]"),
+        ("q.lora_A.weight", torch.ones(2, 4, dtype=torch.int8), "lora_A is stored as int8"),
+        ("q.lora_A.weight", torch.ones(2, 4, dtype=torch.complex64), "lora_A is stored as complex64"),
+        ("q.lora_A.weight", torch.ones(2, 4, dtype=torch.bool), "lora_A is stored as bool"),
+        ("q.lora_A.weight", torch.ones(2, 4).to_sparse(), "lora_A is a sparse tensor; save it dense"),
+        ("q.lora_A.weight", torch.ones(2, 4, device="meta"), "lora_A is without data of its own"),
+    ],
+)
+def test_factors_that_are_none_are_one_sentence(name: str, tensor: torch.Tensor | None, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message) as caught:
+        _adapter({name: tensor})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_of_any_name_is_on_one_line() -> None:
+    with pytest.raises(CheckpointError, match=r"'a\\nb' has no lora_B") as caught:
+        _adapter({"a\nb.lora_A.weight": torch.ones(2, 2)})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", SOUND)
+def test_factors_that_are_not_finite_are_an_entry(name: str, value: float) -> None:
+    broken = SOUND[name].clone().double().flatten()
+    broken[-1] = value
+    base = {f"{m}.weight": torch.randn(s) for m, s in (("q", (6, 4)), ("conv", (5, 3, 2, 2)), ("embed", (9, 4)))}
+    result = compare(base, _adapter({name: broken.reshape(SOUND[name].shape)}), k=1, include="")
+    skipped = result.skipped.set_index("name")
+    module = name.split(".")[0]
+    assert set(result.matrices["name"]) == {"q", "conv", "embed"} - {module}
+    assert "NaN or Inf values" in skipped.loc[module, "reason"]
+    assert bool(skipped.loc[module, "problem"])
 
 
 def test_damaged_factors_are_named(tmp_path: Path) -> None:

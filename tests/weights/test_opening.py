@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch._subclasses import FakeTensorMode
 
 from spectra import CheckpointError, open_checkpoint
 from spectra.weights import Adapter, Checkpoint, matrices
+from tests.failing import READS, each_failure
 from tests.oracles import pico_model, pico_state
 
 STATE = pico_state()
@@ -149,6 +153,119 @@ def test_one_sentence_for_what_cannot_be_opened(tmp_path: Path, make: Callable[[
     with pytest.raises(CheckpointError, match=message) as caught:
         open_checkpoint(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_mac_keeps_beside_a_file_is_no_shard(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "weights.safetensors")
+    (tmp_path / "._weights.safetensors").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ")
+    _same_as_state(open_checkpoint(tmp_path))
+    with pytest.raises(CheckpointError, match=r"AppleDouble.*pass the file without '\._'"):
+        open_checkpoint(tmp_path / "._weights.safetensors")
+
+
+def test_hidden_folders_hold_no_adapters(tmp_path: Path) -> None:
+    (tmp_path / "._mine").mkdir()
+    _write(tmp_path / "._mine" / "adapter_config.json", "{}")
+    with pytest.raises(CheckpointError, match="the directory holds no weights"):
+        open_checkpoint(tmp_path)
+
+
+def _in_the_place_of(kind: str, path: Path) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "config.json", "x.safetensors"]
+)
+def test_what_is_no_file_is_never_waited_for(tmp_path: Path, name: str, kind: str) -> None:
+    if name == "config.json":
+        save_file(STATE, tmp_path / "model.safetensors")
+    _in_the_place_of(kind, tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name}: is a (folder|pipe or a device)"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_that_is_no_file_is_never_waited_for(tmp_path: Path, name: str, kind: str) -> None:
+    _write(tmp_path / "adapter_config.json", '{"peft_type": "LORA"}')
+    save_file({"q.lora_A.weight": torch.ones(2, 2)}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / name).unlink()
+    _in_the_place_of(kind, tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name}: is a (folder|pipe or a device)"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_shard_that_is_no_file_is_never_waited_for(tmp_path: Path) -> None:
+    _shard(tmp_path, STATE, 2)
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    os.mkfifo(tmp_path / "model-00002-of-00002.safetensors")
+    with pytest.raises(CheckpointError, match="is a pipe or a device"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a" * 300 + ".pt", "a\0b", "\ud800"])
+def test_a_path_that_the_system_does_not_take_is_not_there(name: str) -> None:
+    with pytest.raises(CheckpointError):
+        open_checkpoint(f"/{name}")
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    inside: dict[str, Any] = {"w": torch.ones(2, 2)}
+    for _ in range(depth):
+        inside = {"l": inside, "r": inside}
+    return inside
+
+
+def test_dictionaries_in_memory_that_hold_each_other(tmp_path: Path) -> None:
+    itself: dict[str, Any] = {"w": torch.ones(2, 2)}
+    itself["self"] = itself
+    for state in (itself, _nested(40), _nested(100)):
+        with pytest.raises(CheckpointError, match="its dictionaries are nested without end or hold each other"):
+            open_checkpoint(state)
+    assert len(open_checkpoint(_nested(3)).tensors) == 8
+
+
+def test_tensors_in_memory_without_plain_values_are_told() -> None:
+    with FakeTensorMode():
+        fake = torch.empty(3, 3)
+    state = {"fake.weight": fake, "sparse.weight": torch.eye(3).to_sparse(), "plain.weight": torch.ones(3, 3)}
+    opened = open_checkpoint(state)
+    assert isinstance(opened, Checkpoint)
+    found, skipped = matrices(opened.tensors, opened.config)
+    assert [m.name for m in found] == ["plain"]
+    assert {s.name: s.reason.split(" (")[0].split(";")[0] for s in skipped if s.problem} == {
+        "fake": "without data of its own",
+        "sparse": "a sparse tensor",
+    }
+    with pytest.raises(CheckpointError, match=r"sparse\.weight: a sparse tensor; save it dense"):
+        opened.tensors["sparse.weight"].load(None)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin", "adapter"])
+def test_each_read_that_fails_is_one_sentence(tmp_path: Path, kind: str) -> None:
+    if kind == "adapter":
+        save_file(
+            {"q.lora_A.weight": torch.ones(2, 2), "q.lora_B.weight": torch.ones(2, 2)},
+            tmp_path / "adapter_model.safetensors",
+        )
+        _write(tmp_path / "adapter_config.json", '{"peft_type": "LORA", "lora_alpha": 2}')
+    else:
+        _shard(tmp_path, {"a.weight": torch.ones(2, 2), "b.weight": torch.ones(2, 2)}, 2, suffix=f".{kind}")
+        _write(tmp_path / "config.json", '{"model_type": "llama"}')
+
+    def read() -> None:
+        opened = open_checkpoint(tmp_path)
+        for stored in opened.tensors.values() if isinstance(opened, Checkpoint) else [opened.updates["q"].A]:
+            stored.load(None)
+
+    assert len(list(each_failure(READS, read, allowed=CheckpointError, error=errno.EIO))) >= 6
 
 
 def test_factors_without_their_config_are_not_a_checkpoint(tmp_path: Path) -> None:
