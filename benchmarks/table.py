@@ -18,12 +18,14 @@ def table(results: dict[str, Any]) -> str:
         parts.append("\n".join(lines))
     if agreement := results.get("agreement"):
         lines = [
-            "| base | tuned by | vectors | intruders at ε = 0.3, 0.5, 0.8 | told otherwise | matrices without an SVD |"
+            "| base | tuned by | vectors | intruders at ε = 0.3, 0.5, 0.8 | told otherwise | matrices without an SVD "
+            "| exact | certified |"
         ]
-        lines += ["|---|---|--:|--:|--:|--:|"]
+        lines += ["|---|---|--:|--:|--:|--:|--:|--:|"]
         for row in agreement:
             told = f"{', '.join(map(str, row['intruders']))} | {row['different']}"
             decided = f"{row['without_svd']} of {row['matrices']}"
+            decided += f" | {_seconds(row['exact_seconds'])} | {_seconds(row['seconds'])}"
             lines.append(f"| {row['model']} | {row['method']} | {row['vectors']} | {told} | {decided} |")
         parts.append("\n".join(lines))
         outside = max(0.0, *(row["outside"] for row in agreement))
