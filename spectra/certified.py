@@ -159,13 +159,13 @@ class Certified:
         assert self._full is not None  # the callers have seen to it
         basis, U = (self._full.U, tuned.U) if side == "left" else (self._full.Vh.mT, tuned.Vh.mT)
         spaces = eigenspaces(self._full.s, self.W0.shape, self.W0.dtype)
-        best, nearest = best_cosines(basis, U[:, :k], spaces)
+        best, nearest, sizes = best_cosines(basis, U[:, :k], spaces)
         slack = _slack(tuned)[:k]
         return Examined(
             side=side,
             singular_values=tuned.s[:k],
             base_singular_values=self._full.s[:k].cpu(),
-            lower=(best - slack).clamp(min=0.0),
+            lower=(best - slack).clamp(min=0.0) / sizes.sqrt(),
             upper=(best + slack).clamp(max=1.0),
             max_cosine=best,
             nearest=nearest,

@@ -44,7 +44,8 @@ class Comparison:
         ``_right`` about the right one.
     matrices : DataFrame
         One row a matrix, in the base's order. ``max_cosine`` is the best cosine found for each vector; the greatest
-        over **all** base vectors lies between ``max_cosine_lower`` and ``max_cosine_upper``.
+        over **all** base vectors lies between ``max_cosine_lower`` and ``max_cosine_upper``. Where base values agree to
+        rounding, it is the cosine with what their vectors span, and the bounds hold for any basis of that.
     skipped : DataFrame
         Columns ``name``, ``reason`` and ``problem``: what was not compared, and whether that is by design or damage.
     provenance : dict
@@ -127,8 +128,8 @@ class Comparison:
         if k is not None and not 0 <= k <= self.k:
             raise ResultError(f"this result holds the {self.k} leading vectors, not {k}; compare again with k={k}")
         least, most = (
-            sum(sum(c < epsilon for c in cosines[:k]) for cosines in self.matrices[f"max_cosine_{bound}"])
-            for bound in ("upper", "lower")
+            sum(sum(c < epsilon for c in cosines[:k]) for cosines in bounds)
+            for bounds in (self.matrices["max_cosine_upper"], _least_cosines(self.matrices))
         )
         return least, most
 
@@ -140,8 +141,8 @@ class Comparison:
         """
         limits = self.matrices["null_cosine_q99"]
         least, most = (
-            sum(sum(c < limit for c in cosines) for cosines, limit in zip(self.matrices[column], limits, strict=True))
-            for column in ("max_cosine_upper", "max_cosine_lower")
+            sum(sum(c < limit for c in cosines) for cosines, limit in zip(bounds, limits, strict=True))
+            for bounds in (self.matrices["max_cosine_upper"], _least_cosines(self.matrices))
         )
         return least, most
 
@@ -249,6 +250,15 @@ def _typed(name: str, cells: list[Any]) -> Any:
     if any(isinstance(cell, list) for cell in cells):
         return pd.Series(cells, dtype=object)
     return np.array([np.nan if cell is None else cell for cell in cells], dtype="float64")
+
+
+def _least_cosines(matrices: pd.DataFrame) -> list[list[float]]:
+    """What the cosine of each vector is at least: itself where it is known, as with a subspace."""
+    columns = (matrices[name] for name in ("max_cosine", "max_cosine_lower", "max_cosine_upper"))
+    return [
+        [upper if cosine >= upper else lower for cosine, lower, upper in zip(*lists, strict=True)]
+        for lists in zip(*columns, strict=True)
+    ]
 
 
 def skipped_frame(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

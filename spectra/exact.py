@@ -44,7 +44,7 @@ class Exact:
         for one_side in SIDES[side]:
             basis, vectors = bases[one_side]
             vectors = vectors[:, : min(wanted, rank) if len(self.spaces) else 0]
-            best, nearest = best_cosines(basis, vectors, self.spaces)
+            best, nearest, sizes = best_cosines(basis, vectors, self.spaces)
             notes = [
                 too_few_note(rank, wanted),
                 nearest_note(len(self.spaces), nearest < 0),
@@ -55,7 +55,7 @@ class Exact:
                     side=one_side,
                     singular_values=tuned.s[: vectors.shape[1]].cpu(),
                     base_singular_values=self.base.s[:wanted].cpu(),
-                    lower=best,
+                    lower=best / sizes.sqrt(),
                     upper=best,
                     max_cosine=best,
                     nearest=nearest,

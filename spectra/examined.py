@@ -26,11 +26,11 @@ class Examined:
         there are fewer than were asked for where ``W`` is of lower rank.
     lower, upper : Tensor, shape (k,)
         Bounds on ``max_i |cos(u_j, x_i)|`` over **all** singular vectors ``x_i`` of ``W0`` on that side; equal where
-        both matrices were decomposed. Where base values agree to rounding, ``x_i`` is not defined, only what they span,
-        and the cosine is that with the subspace, whatever basis is taken of it. Vectors of ``W0`` below rounding are
-        none.
+        both matrices were decomposed. Where base values agree to rounding, ``x_i`` is not defined, only what they span:
+        there the bounds hold whatever basis is taken of it. Vectors of ``W0`` below rounding are none.
     max_cosine : Tensor, shape (k,)
-        The best cosine found. Where `upper` is above it, another ``x_i`` may be nearer, but not nearer than `upper`.
+        The best cosine found; where base values agree to rounding, the cosine with the subspace, which is what counts.
+        Where `upper` is above it, another ``x_i`` may be nearer, but not nearer than `upper`.
     nearest : Tensor of int64, shape (k,)
         The ``i`` of `max_cosine`; -1 where another may be nearer, or where it is a subspace.
     cosines : Tensor, shape (c, k), c <= k
@@ -62,8 +62,9 @@ class Examined:
     note: str = ""
 
     def undecided(self, epsilon: float) -> list[int]:
-        """Indices ``j`` whose bounds have `epsilon` between them."""
-        return torch.nonzero((self.lower < epsilon) & (self.upper >= epsilon)).flatten().tolist()
+        """Indices ``j`` whose bounds have `epsilon` between them, and whose cosine is not known."""
+        unknown = self.max_cosine < self.upper
+        return torch.nonzero((self.lower < epsilon) & (self.upper >= epsilon) & unknown).flatten().tolist()
 
     def intruders(self, epsilon: float = 0.5) -> list[int]:
         """Indices ``j`` of the intruder dimensions: ``max_i |cos(u_j, x_i)| < epsilon``; none against a zero base."""

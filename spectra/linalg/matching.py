@@ -21,7 +21,7 @@ class Match:
     Attributes
     ----------
     lower, upper : Tensor, shape (k,), float64
-        Bounds on the greatest cosine with an eigenspace among those known, whatever basis is taken of it.
+        Bounds on ``max_i |cos(x_i, u_j)|`` over the known ``x_i``, whatever basis is taken of an eigenspace.
     best, nearest : Tensor, shape (k,)
         The greatest cosine with a computed ``x_i``, and its ``i``; -1 where that is one of a group.
     basis : Tensor, shape (m, c)
@@ -49,9 +49,8 @@ def match(known: Leading, U: Tensor) -> Match:
 
     A computed vector ``x̂`` at an angle of at most ``φ`` from the true one has a cosine with ``u`` that is off by at
     most ``sin φ``. Values closer than their residuals form a group of ``d``: only the group's subspace is determined,
-    ``P`` its projector, and any basis of it has a vector with ``|cos| >= ‖P u‖/√d`` and none above ``‖P u‖``. Of values
-    that agree to rounding it is the cosine with the subspace that counts, so that ``d`` is the number of eigenspaces.
-    An incomplete last group is left out, as is what is below rounding.
+    ``P`` its projector, and any basis of it has a vector with ``|cos| >= ‖P u‖/√d`` and none above ``‖P u‖``. An
+    incomplete last group is left out, as is what is below rounding.
 
     Parameters
     ----------
@@ -64,8 +63,7 @@ def match(known: Leading, U: Tensor) -> Match:
     dtype = known.U.dtype
     null = null_level((known.U.shape[0], known.Vh.shape[1]), dtype) * s[0]
     cuts = ((around <= _APART * below) & (s > null)).nonzero().flatten()  # i: there is a gap after the i-th
-    # At half of the distance at which they count as one, so that the values' own errors do not matter.
-    distinct = torch.cat([torch.ones(1, dtype=torch.int64), (below[:-1] > rounding(dtype) * s[0]).long()]).cumsum(0)
+    distinct = torch.cat([torch.ones(1, dtype=torch.int64), (below[:-1] > 2 * rounding(dtype) * s[0]).long()]).cumsum(0)
     c = int(cuts[-1]) + 1 if len(cuts) else 0
     cosines = (known.U[:, :c].mT @ U).abs().double().cpu()  # (c, k)
     beyond = known.beyond if c == len(s) else float(s[c] + residuals[c])
@@ -79,7 +77,7 @@ def match(known: Leading, U: Tensor) -> Match:
         sine = min(1.0, radius / max(gap - radius, 1e-300))
         inside = torch.linalg.vector_norm(cosines[start:end], dim=0)
         num_spaces = int(distinct[end - 1] - distinct[start]) + 1
-        lower = torch.maximum(lower, (inside - sine) / num_spaces**0.5)
+        lower = torch.maximum(lower, (inside - sine) / (end - start) ** 0.5)
         shared = torch.where(inside > most, torch.tensor(num_spaces < end - start), shared)
         most = torch.maximum(most, inside)
         upper = torch.maximum(upper, inside + sine)

@@ -55,7 +55,7 @@ def eigenspaces(s: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor
     return torch.cat([apart.new_zeros(min(1, len(above))), apart]).cumsum(0)
 
 
-def best_cosines(basis: Tensor, vectors: Tensor, spaces: Tensor) -> tuple[Tensor, Tensor]:
+def best_cosines(basis: Tensor, vectors: Tensor, spaces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The greatest cosine of each vector with an eigenspace, and which singular vector that is.
 
     Parameters
@@ -73,16 +73,21 @@ def best_cosines(basis: Tensor, vectors: Tensor, spaces: Tensor) -> tuple[Tensor
         any.
     nearest : Tensor of int64, shape (k,)
         The index of that vector; -1 where it is one of several in its eigenspace.
+    sizes : Tensor of int64, shape (k,)
+        Of how many dimensions that eigenspace is. Any basis of it has a vector with a cosine of ``best / √size`` at
+        least, and none with more than ``best``.
     """
     cosines = absolute_cosines(basis[:, : len(spaces)], vectors).cpu()
     if not len(spaces):
-        return cosines.new_zeros(vectors.shape[1]), torch.full((vectors.shape[1],), -1)
+        k = vectors.shape[1]
+        return cosines.new_zeros(k), torch.full((k,), -1), torch.ones(k, dtype=torch.int64)
     sizes = spaces.bincount()
     if len(sizes) == len(spaces):
         best, nearest = cosines.max(dim=0)
-        return best, nearest
+        return best, nearest, torch.ones_like(nearest)
     squares = torch.zeros(len(sizes), vectors.shape[1], dtype=torch.float64)
     squares.index_add_(0, spaces, cosines.double() ** 2)
     most, space = squares.max(dim=0)
     first = torch.searchsorted(spaces, space)
-    return most.sqrt().clamp(max=1.0).to(cosines.dtype), torch.where(sizes[space] == 1, first, -1)
+    size = sizes[space]
+    return most.sqrt().clamp(max=1.0).to(cosines.dtype), torch.where(size == 1, first, -1), size

@@ -50,17 +50,19 @@ def test_the_cosine_with_an_eigenspace_does_not_depend_on_its_basis(rng: np.rand
     for _ in range(3):
         turned = U.copy()
         turned[:, 1:4] = U[:, 1:4] @ orthogonal(rng, 3)
-        best, nearest = best_cosines(torch.from_numpy(turned), vectors, spaces)
+        best, nearest, sizes = best_cosines(torch.from_numpy(turned), vectors, spaces)
         assert float(best) == pytest.approx(1.0)  # with each of the three alone it would be 0.58
-        assert nearest.tolist() == [-1]
+        assert (nearest.tolist(), sizes.tolist()) == ([-1], [3])
+        alone = (torch.from_numpy(turned).mT @ vectors).abs().max()
+        assert best / 3**0.5 - 1e-12 <= alone <= best  # whatever basis is taken
 
 
 def test_what_is_below_rounding_matches_nothing() -> None:
     basis = torch.eye(5)
     spaces = eigenspaces(torch.tensor([2.0, 1.0, 0.0, 0.0, 0.0]), (5, 5), torch.float32)
-    best, nearest = best_cosines(basis, basis, spaces)
+    best, nearest, _ = best_cosines(basis, basis, spaces)
     assert best.tolist() == [1, 1, 0, 0, 0]
     assert nearest[:2].tolist() == [0, 1]
-    none, nowhere = best_cosines(basis, basis, eigenspaces(torch.zeros(5), (5, 5), torch.float32))
+    none, nowhere, _ = best_cosines(basis, basis, eigenspaces(torch.zeros(5), (5, 5), torch.float32))
     assert none.tolist() == [0] * 5
     assert nowhere.tolist() == [-1] * 5
