@@ -28,6 +28,7 @@ def command(results: tuple[Path, ...], output: Path, title: str) -> None:
     comparisons, studies = spectra.read_saved(results)
     from spectra.files import whole_file
 
+    page = spectra.report(comparisons, studies, title=title)
     with whole_file(output) as temporary:
-        temporary.write_text(spectra.report(comparisons, studies, title=title), encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
     click.echo(str(output))

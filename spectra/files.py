@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from .errors import SpectraError
-from .locks import UnlockableError, give_back, take
+from .locks import UnlockableError, give_back, locked, take
 from .text_files import read_json_object
 
 _PREFIX, _LOCK = ".spectra-", "lock"
@@ -98,6 +98,19 @@ def workplace(folder: Path) -> Iterator[Path]:
         yield place
     finally:
         _remove(place, handle)
+
+
+@contextmanager
+def claimed(
+    folder: Path, name: str, what: str | Path, *, waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Be the only process that works on what is called `name` in a folder; wait for another one to end.
+
+    What is left of a process that was killed goes as other leftovers do. `what` and `waiting` are those of
+    `locks.locked`, and so is what is raised.
+    """
+    with locked(folder / f"{_PREFIX}{name}" / _LOCK, what, wait=True, waiting=waiting):
+        yield
 
 
 def remove_leftovers(folder: Path) -> None:

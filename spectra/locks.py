@@ -33,7 +33,7 @@ class UnlockableError(OSError):
 def locked(
     path: Path, what: str | Path, *, wait: bool = False, waiting: Callable[[str], None] | None = None
 ) -> Iterator[None]:
-    """Hold the lock that is the file `path`, made with its folder and removed at the end.
+    """Hold the lock that is the file `path`, made with its folder; the file goes at the end, and the empty folder.
 
     Parameters
     ----------
@@ -59,10 +59,13 @@ def locked(
     except UnlockableError:
         with suppress(OSError):
             path.unlink()
+            path.parent.rmdir()
         warnings.warn(f"{what}: files cannot be locked there; work on it in one process at a time", stacklevel=3)
         yield
         return
     except OSError as error:
+        with suppress(OSError):
+            path.parent.rmdir()
         raise SpectraError(f"{what}: cannot be written to ({error.strerror}); choose another place") from error
     if handle is None:
         raise SpectraError(f"{what}: {_owner(path)} is working on it; let it end, or choose another place")
@@ -73,6 +76,8 @@ def locked(
         yield
     finally:
         give_back(path, handle)
+        with suppress(OSError):  # there is something else in it
+            path.parent.rmdir()
 
 
 def take(path: Path, *, wait: bool = False) -> int | None:

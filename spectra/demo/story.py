@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..comparing import compare
 from ..comparison import Comparison
-from ..files import whole_file
+from ..files import make_folder, whole_file
 from ..plots import plot_count_by_epsilon, plot_count_by_k, plot_intruder_map, plot_similarity, plot_spectrum
 from ..results import write_comparisons
 from ..trainer import Run, train
@@ -111,7 +111,7 @@ def run_demo(path: str | Path, *, progress: Report | None = None) -> Story:
     """
     path = Path(path)
     base, recipes = base_directory(), demo_recipes()
-    (path / "figures").mkdir(parents=True, exist_ok=True)
+    make_folder(path / "figures")
     runs: dict[str, Run] = {}
     for number, (name, recipe) in enumerate(recipes.items()):
 
@@ -131,8 +131,9 @@ def run_demo(path: str | Path, *, progress: Report | None = None) -> Story:
     story = Story(path, runs, dict(zip(runs, found, strict=True)))
     write_comparisons(found, path / "comparison.json")
     figures = _draw(story)
+    content = page(story.table, story.findings(), figures)
     with whole_file(path / "index.html") as temporary:
-        temporary.write_text(page(story.table, story.findings(), figures), encoding="utf-8")
+        temporary.write_text(content, encoding="utf-8")
     return story
 
 

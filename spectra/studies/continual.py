@@ -15,9 +15,8 @@ import torch
 from ..comparing import compare
 from ..devices import check_device
 from ..errors import RecipeError
-from ..files import make_folder, noted, remove_leftovers, whole_file, whole_folder
+from ..files import claimed, make_folder, noted, remove_leftovers, whole_file, whole_folder
 from ..intruders import check_options
-from ..locks import locked
 from ..trainer import Recipe, train
 from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
 from ..trainer.run import by_content
@@ -99,7 +98,7 @@ def continual(
     rows: list[dict[str, Any]] = []
     before = original
     # Each stage begins where the one before ended, so a second process has nothing to do but wait.
-    with locked(path / ".lock", path, wait=True, waiting=partial(progress, 0, 1) if progress else None):
+    with claimed(path, "stages", path, waiting=partial(progress, 0, 1) if progress else None):
         for stage in range(len(plans) + 1):
             plan = plans[stage - 1]
             label = names[stage - 1] if stage else "untouched base"

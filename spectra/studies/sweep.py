@@ -15,9 +15,8 @@ from ..comparing import compare
 from ..comparison import Comparison
 from ..devices import check_device
 from ..errors import RecipeError, ResultError, SpectraError
-from ..files import make_folder, remove_leftovers, whole_files
+from ..files import claimed, make_folder, remove_leftovers, whole_files
 from ..intruders import check_options
-from ..locks import locked
 from ..trainer import Recipe, Run, train
 from ..trainer.run import clear, find_finished, held, input_digests
 from ..weights import open_checkpoint
@@ -98,7 +97,8 @@ def sweep(
         reference = Reference(base, text, device=device, **on_text)
     for folder in ("runs", "measured"):  # only now, so that nothing is left of what could not begin
         make_folder(path / folder)
-        remove_leftovers(path / folder)
+    for place in (path, path / "measured"):
+        remove_leftovers(place)
     rows, frames = [], []
     timer = _Remaining(sum(one is None for one in known.values()))
     for number, (name, recipe) in enumerate(grid.items()):
@@ -113,7 +113,7 @@ def sweep(
         if found is None:
             run_folder = path / "runs" / name
             try:
-                with locked(path / "measured" / f"{name}.lock", run_folder, wait=True, waiting=partial(report, 0, 1)):
+                with claimed(path / "measured", name, run_folder, waiting=partial(report, 0, 1)):
                     found = _known(path, name, asked[name])  # another process may have done it meanwhile
                     if found is None:
                         run = _trained(recipe, run_folder, report)
@@ -251,7 +251,7 @@ def _finished(rows: list[dict[str, Any]], frames: list[pd.DataFrame], provenance
     if path is not None:
         vectors = pd.concat(frames, ignore_index=True)
         # Another grid's tables are not mixed with these.
-        with locked(path / ".lock", path, wait=True), whole_files(path) as place:
+        with claimed(path, "tables", path), whole_files(path) as place:
             vectors[["run", *vectors.columns.drop("run")]].to_parquet(place / VECTORS, index=False)
             study.write(place / RUNS)
     return study

@@ -93,7 +93,7 @@ def held(path: Path, *, wait: bool = False, waiting: Callable[[str], None] | Non
                 remove_leftovers(folder)
             yield
     finally:
-        for folder in (path / PARTIAL, path, *made):
+        for folder in (path, *made):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 

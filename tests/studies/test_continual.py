@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from spectra import Recipe, RecipeError, SpectraError, compare, continual, open_
 from spectra.studies import continual as module
 from spectra.weights import graft
 from tests.conftest import WORDS
+from tests.failing import content
+from tests.processes import waiting
 
 
 @pytest.fixture
@@ -75,6 +78,57 @@ def test_stages_that_are_finished_are_not_done_again(
     assert trained == tasks[2:]
     both = longer[longer["stage"].between(1, 2)].reset_index(drop=True)
     pd.testing.assert_frame_equal(both, first[first["stage"] > 0].reset_index(drop=True))
+
+
+def test_stages_whose_base_and_tasks_were_moved_are_not_done_again(
+    recipe: Recipe, tasks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = continual(recipe, tasks[:2], tmp_path / "c").table
+    shutil.copytree(recipe.base, tmp_path / "moved" / "base")
+    moved = [shutil.copy(task, tmp_path / "moved") for task in tasks[:2]]
+    (tmp_path / "c").rename(tmp_path / "moved" / "c")
+    monkeypatch.setattr(module, "train", lambda *args, **options: pytest.fail("trained twice"))
+    monkeypatch.setattr(module, "compare", lambda *args, **options: pytest.fail("compared twice"))
+    recipe = recipe.replace(base=str(tmp_path / "moved" / "base"))
+    pd.testing.assert_frame_equal(continual(recipe, moved, tmp_path / "moved" / "c").table, first)
+
+
+def test_a_damaged_measurement_is_made_again(recipe: Recipe, tasks: list[str], tmp_path: Path) -> None:
+    first = continual(recipe, tasks[:1], tmp_path / "c").table
+    kept = tmp_path / "c" / "stage-1-task0" / "measured.json"
+    whole = kept.read_bytes()
+    for damage in (b"", b"[1]", whole[:-10], b"\xff" + whole, b"[" * 100_000):
+        kept.write_bytes(damage)
+        pd.testing.assert_frame_equal(continual(recipe, tasks[:1], tmp_path / "c").table, first)
+        assert kept.read_bytes() == whole
+
+
+def test_the_second_process_in_a_folder_waits_and_takes_the_stages_as_finished(
+    recipe: Recipe, tasks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = continual(recipe, tasks[:2], tmp_path / "alone")
+    code = f"""
+import spectra
+def report(done, total, words):
+    if "stage 1" in words and not said:
+        said.append(print("in stage 1", flush=True))
+        sys.stdin.read()
+said = []
+recipe = spectra.Recipe.from_dict({recipe.to_dict()!r})
+spectra.continual(recipe, {tasks[:2]!r}, {str(tmp_path / "c")!r}, progress=report)
+"""
+    with waiting(code, "in stage 1") as first:
+
+        def report(done: int, total: int, words: str) -> None:
+            if f"waiting for process {first.pid}" in words:
+                assert first.stdin is not None
+                first.stdin.close()  # let it go on
+
+        monkeypatch.setattr(module, "train", lambda *args, **options: pytest.fail("trained twice"))
+        study = continual(recipe, tasks[:2], tmp_path / "c", progress=report)
+        assert first.wait() == 0
+    pd.testing.assert_frame_equal(study.table, expected.table)
+    assert content(tmp_path / "c").keys() == content(tmp_path / "alone").keys()
 
 
 def test_an_edited_text_is_measured_again_and_an_edited_task_refused(
