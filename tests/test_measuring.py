@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -98,3 +99,17 @@ def test_of_whole_models_new_directions_are_told_from_turns_among_leading_ones()
         result = compare({"a.0.w.weight": W0}, {"a.0.w.weight": W}, k=5, epsilon=0.8)
         assert result.num_intruders >= 1
         assert result.num_new_directions == num_new
+
+
+@pytest.mark.parametrize("exponent", [-38, -30, -20, 20, 30, 36])
+def test_a_table_does_not_depend_on_the_scale_of_the_weights(exponent: int) -> None:
+    base, tuned = pico_state(width=24), tuned_state(pico_state(width=24))
+    expected = compare(base, tuned).matrices
+    scaled = [{name: tensor * 10.0**exponent for name, tensor in state.items()} for state in (base, tuned)]
+    table = compare(*scaled).matrices
+    assert table["num_intruders"].tolist() == expected["num_intruders"].tolist()
+    sizes = {"base_norm", "delta_norm", "delta_spectral_norm", "delta_nuclear_norm"}
+    for column in expected.columns[expected.dtypes == "float64"]:
+        unit = 10.0**exponent if column in sizes else 1
+        tolerance = {"rtol": 1e-2, "atol": 1e-2} if exponent == -38 else {"rtol": 1e-3, "atol": 1e-5}
+        np.testing.assert_allclose(table[column] / unit, expected[column], **tolerance, err_msg=column)
