@@ -10,6 +10,7 @@ import click
 
 import spectra
 
+from .exits import GATE, UNUSABLE, say
 from .options import COSINE, deliver, output, resolve_format, selection
 from .progress import progress
 from .tables import comparison_text
@@ -103,15 +104,9 @@ def command(
     if problems:
         source, name, reason = problems[0]
         others = f" (and {len(problems) - 1} more, see the skipped ones)" if len(problems) > 1 else ""
-        click.echo(
-            f"spectra: error: {source}: {name} was not compared, as {reason}{others}; "
-            "mend it or leave it out with --exclude",
-            err=True,
-        )
-        sys.exit(2)
+        say(f"error: {source}: {name} was not compared, as {reason}{others}; mend it or leave it out with --exclude")
+        sys.exit(UNUSABLE)
     for result in over:
-        click.echo(
-            f"spectra: {result.tuned}: {result.num_intruders} intruder dimensions, more than {fail_over}", err=True
-        )
+        say(f"{result.tuned}: {result.num_intruders} intruder dimensions, more than {fail_over}")
     if over:
-        sys.exit(1)
+        sys.exit(GATE)

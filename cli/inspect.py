@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from spectra.escaping import csv_bytes, markdown
+
+from .exits import say
 from .options import deliver, output, resolve_format
 from .tables import matrices_text, skipped_text
 
@@ -44,11 +47,13 @@ def command(checkpoint: str, format_: str | None, output: Path | None, quiet: bo
         if format_ == "parquet":
             content = frame.to_parquet(index=False)
         elif format_ == "csv":
-            content = frame.to_csv(index=False).encode()
+            content = csv_bytes(frame)
         else:
             header = "| " + " | ".join(frame) + " |\n|" + "---|" * frame.shape[1] + "\n"
-            body = "".join("| " + " | ".join(map(str, row)) + " |\n" for row in frame.itertuples(index=False))
+            body = "".join(
+                "| " + " | ".join(markdown(str(cell)) for cell in row) + " |\n" for row in frame.itertuples(index=False)
+            )
             content = (header + body).encode()
     if format_ not in ("table", "json") and not quiet:  # those hold it themselves
-        click.echo(f"spectra: {skipped_text(left_out)}", err=True)
+        say(skipped_text(left_out))
     deliver(content, output)

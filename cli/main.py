@@ -1,15 +1,19 @@
-"""The command group: which commands there are, and how an error becomes one line and an exit code."""
+"""The command group: which commands there are."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-import traceback
 from typing import Any
 
 import click
 
 import spectra
+
+from .exits import exit_code
+
+_COMPLETION = "_SPECTRA_COMPLETE"  # set by a shell that completes a command line
 
 # A command is one module of this folder with a click command of the same name. The order is that of the help page.
 COMMANDS = {
@@ -45,29 +49,29 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except (spectra.SpectraError, OSError) as error:
-            click.echo(f"spectra: error: {error}", err=True)
-            sys.exit(2)
-        except Exception:  # a bug: Python's own exit code 1 would say that a gate was not met
-            click.echo(traceback.format_exc(), err=True)
-            sys.exit(3)
+    def main(
+        self,
+        args: Any = None,
+        prog_name: Any = None,
+        complete_var: Any = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode or _COMPLETION in os.environ:
+            return super().main(args, "spectra", complete_var, standalone_mode, **extra)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            # Not click's exit code 1, which says that a gate was not met.
-            click.echo("spectra: interrupted", err=True)
-            sys.exit(130)
+        def run() -> None:
+            with self.make_context("spectra", list(sys.argv[1:] if args is None else args), **extra) as context:
+                self.invoke(context)
+
+        sys.exit(exit_code(run))
 
 
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done; 1 more intruders than --fail-over allows; 2 unusable arguments or files; 3 a bug.",
+    epilog="Exit codes: 0 done; 1 more intruders than --fail-over allows, or a failed run in a sweep; 2 unusable "
+    "arguments or files, or some of them (the rest is reported); 3 a bug; 130 interrupted; 141 a pipe that was closed.",
 )
 @click.version_option(spectra.__version__, prog_name="spectra")
 def main() -> None:

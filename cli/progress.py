@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from spectra.escaping import printable
+
 _LINE_EVERY = 15.0  # seconds between lines in a log
+_LONGEST = 200  # characters of a name
 
 
 @contextmanager
@@ -28,7 +31,8 @@ def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], No
             nonlocal last
             if time.monotonic() - last >= _LINE_EVERY:
                 last = time.monotonic()
-                print(f"{what}: {done}/{total} after {last - started:.0f} s ({name})", file=sys.stderr, flush=True)
+                seconds = f"{last - started:.0f} s"
+                click.echo(f"{what}: {done}/{total} after {seconds} ({printable(name, _LONGEST)})", err=True)
 
         yield line
         return
@@ -46,7 +50,7 @@ def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], No
     def draw(done: int, total: int, name: str) -> None:
         if not bar.live.is_started and time.monotonic() - started > 1.0:
             bar.start()
-        bar.update(task, completed=done, total=total, description=name)
+        bar.update(task, completed=done, total=total, description=printable(name, _LONGEST))
 
     try:
         yield draw

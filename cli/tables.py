@@ -14,8 +14,12 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from spectra.escaping import printable
 
 _MAX_ROWS = 25
+_LONGEST = 2000  # characters of a line or a cell
 _PIPE_WIDTH = 120
 _MIN_NAME, _MAX_NAME = 14, 40
 
@@ -47,8 +51,9 @@ def matrices_text(label: str, kind: str, rows: Sequence[dict[str, Any]], skipped
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
     console.print(table)
+    console.print()
     console.print(
-        f"\n{len(rows)} matrices, {sum(r['rows'] * r['cols'] for r in rows):,} entries; {skipped_text(skipped)}",
+        f"{len(rows)} matrices, {sum(r['rows'] * r['cols'] for r in rows):,} entries; {skipped_text(skipped)}",
         highlight=False,
     )
     return _text(console)
@@ -84,7 +89,8 @@ def study_text(study: Any, *, to_file: bool = False) -> str:
     if study.kind == "sweep":
         failed = table[table["status"] == "failed"]
         below = "".join(
-            f"\nfailed: {run}: {reason}" for run, reason in zip(failed["run"], failed["reason"], strict=True)
+            f"\nfailed: {printable(run)}: {printable(reason)}"
+            for run, reason in zip(failed["run"], failed["reason"], strict=True)
         )
         table = table[table["status"] == "done"]
         wanted = [*_told_apart_by(table), *wanted]
@@ -131,7 +137,7 @@ def _print_comparison(console: Console, result: Any) -> None:
     rest = ordered.iloc[len(shown) :]
     stack = _only_stack(ordered)
     names = [
-        name.removeprefix(stack) + (" *" if note else "")
+        printable(name.removeprefix(stack)) + (" *" if note else "")
         for name, note in zip(shown["name"], shown["note"], strict=True)
     ]
     columns = [
@@ -145,7 +151,7 @@ def _print_comparison(console: Console, result: Any) -> None:
     for column in columns:
         table.add_column(column[0], justify="right", no_wrap=True, footer=column[-1])
     for index, (name, intruders) in enumerate(zip(names, shown["intruders"], strict=True), start=1):
-        cells = [_elided(name, name_width), *(column[index] for column in columns)]
+        cells = [printable(name, name_width), *(column[index] for column in columns)]
         table.add_row(*cells, style="bold" if intruders else None)
     if len(rest):
         table.add_row(f"… {len(rest)} more", str(int(rest["num_intruders"].sum())), style="dim")
@@ -241,18 +247,18 @@ def skipped_text(skipped: Any) -> str:
     return f"{len(skipped)} skipped: " + "; ".join(parts) + "."
 
 
-def _elided(name: str, width: int) -> str:
-    if len(name) <= width:
-        return name
-    tail = (width - 1) * 2 // 3
-    return name[: width - 1 - tail] + "…" + name[-tail:]
+class _Console(Console):
+    """Every text that goes into it, as a line or in a table, is made printable."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, _LONGEST), **options)
 
 
 def _console(to_file: bool) -> Console:
     terminal = sys.stdout.isatty() and not to_file
     width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
     # No markup: names such as `c_attn[q]` are not styles.
-    return Console(
+    return _Console(
         file=io.StringIO(),
         width=width,
         force_terminal=terminal,

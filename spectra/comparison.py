@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResultError
+from .escaping import html_text, printable
 
 # The columns of `Comparison.matrices` that hold one entry a vector; `_right` ones are there for side="both".
 VECTOR_COLUMNS = (
@@ -49,7 +49,7 @@ class Comparison:
     skipped : DataFrame
         Columns ``name``, ``reason`` and ``problem``: what was not compared, and whether that is by design or damage.
     provenance : dict
-        Files with their hashes, revisions, method, precision, device, versions, seconds.
+        Files with their hashes, revisions, method, precision, device, versions, seconds; why it `failed`, if it did.
     """
 
     base: str
@@ -62,13 +62,29 @@ class Comparison:
     provenance: Mapping[str, Any]
 
     @property
+    def failed(self) -> str:
+        """Why nothing was compared, of one among several; empty where something was."""
+        return str(self.provenance.get("failed", ""))
+
+    @property
     def num_matrices(self) -> int:
         return len(self.matrices)
 
     @property
     def num_intruders(self) -> int:
-        """Intruder dimensions over all matrices at this result's epsilon."""
+        """Intruder dimensions over all matrices at this result's epsilon.
+
+        Raises
+        ------
+        ResultError
+            If nothing was compared: none is not a count.
+        """
+        self._need_matrices()
         return int(self.matrices["num_intruders"].sum())
+
+    def _need_matrices(self) -> None:
+        if self.failed:
+            raise ResultError(f"{self.tuned}: nothing of it was compared ({self.failed}); leave it out")
 
     @property
     def num_new_directions(self) -> int:
@@ -90,6 +106,7 @@ class Comparison:
         base_singular_value, novelty (``1 − ‖Pu‖²``, ``P`` the projector on the base's ``2k`` leading vectors; NaN in
         results from before it was measured), is_intruder.
         """
+        self._need_matrices()
         frames = [
             _vectors(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices
         ]
@@ -125,6 +142,7 @@ class Comparison:
         ResultError
             If `k` is more than were examined.
         """
+        self._need_matrices()
         if k is not None and not 0 <= k <= self.k:
             raise ResultError(f"this result holds the {self.k} leading vectors, not {k}; compare again with k={k}")
         least, most = (
@@ -139,6 +157,7 @@ class Comparison:
         Those whose best cosine is below the 99% point of a random direction's. The certified method stops at bounds
         below `epsilon`, which seldom decides it; the exact one always does.
         """
+        self._need_matrices()
         limits = self.matrices["null_cosine_q99"]
         least, most = (
             sum(sum(c < limit for c in cosines) for cosines, limit in zip(bounds, limits, strict=True))
@@ -154,6 +173,7 @@ class Comparison:
         ResultError
             If none or several match.
         """
+        self._need_matrices()
         names = self.matrices["name"]
         hits = names[names == name] if (names == name).any() else names[names.str.contains(name, regex=False)]
         if len(hits) != 1:
@@ -198,6 +218,8 @@ class Comparison:
 
     def summary(self) -> str:
         """One clause: how many intruders among how many vectors, in how many matrices."""
+        if self.failed:
+            return f"nothing was compared: {self.failed}"
         hit = int((self.matrices["num_intruders"] > 0).sum())
         examined = sum(map(len, self.matrices["max_cosine"]))
         return (
@@ -211,6 +233,7 @@ class Comparison:
 
         Its ``max_cosine_upper`` is there as ``lowest_cosine``: some vector's best cosine is at most this.
         """
+        self._need_matrices()
         lowest = self.matrices["max_cosine_upper"].map(lambda cosines: min(cosines, default=math.nan))
         return self.matrices.assign(lowest_cosine=lowest).sort_values(
             ["num_intruders", "lowest_cosine"], ascending=[False, True], kind="stable"
@@ -220,12 +243,21 @@ class Comparison:
         return f"<Comparison of {self.tuned} with {self.base}: {self.summary()}>"
 
     def _repr_html_(self) -> str:
+        title = html_text(f"{self.tuned} against {self.base}")
+        head = f"<p><b>{title}</b><br>{html_text(self.summary())}; {len(self.skipped)} skipped</p>"
+        if self.failed:
+            return head
         shown = self.worst_first()
+        shown["name"] = shown["name"].map(printable)
         columns = ["name", "rows", "cols", "num_intruders", "lowest_cosine", "effective_rank", "stable_rank"]
         columns += ["relative_delta", "spike_ratio", "intruder_energy_share"]
         table = shown[columns].to_html(index=False, max_rows=30, float_format=lambda v: f"{v:.3g}", border=0)
-        title = html.escape(f"{self.tuned} against {self.base}")
-        return f"<p><b>{title}</b><br>{html.escape(self.summary())}; {len(self.skipped)} skipped</p>{table}"
+        return f"{head}{table}"
+
+
+def is_vector_column(name: str) -> bool:
+    """Whether a column of `matrices` holds a list: one entry a vector, or the places of the intruders."""
+    return name.removesuffix("_right") in (*VECTOR_COLUMNS, "intruders")
 
 
 def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

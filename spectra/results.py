@@ -5,18 +5,23 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from .comparison import Comparison, matrices_frame, skipped_frame
+from .comparison import Comparison, is_vector_column, matrices_frame, skipped_frame
 from .errors import ResultError
+from .escaping import csv_bytes, from_csv_text, markdown, printable
 from .files import whole_file
+from .result_schema import check_comparison, is_whole
+from .tables_on_disk import read_csv, read_parquet
+from .text_files import MAX_TEXT, parse_json, read_json
 
 SCHEMA_VERSION = 1
 _HEADER = ["base", "tuned", "k", "epsilon", "side"]
+_TEXTS = ("base", "tuned", "side", "name", "module", "method", "note", "skipped", "provenance")
 
 
 def to_json(results: Sequence[Comparison]) -> bytes:
@@ -27,12 +32,8 @@ def to_json(results: Sequence[Comparison]) -> bytes:
 
 
 def to_csv(results: Sequence[Comparison]) -> bytes:
-    """The flat table; lists as JSON arrays."""
-    flat = _flat(results)
-    for column in flat:
-        if flat[column].map(lambda cell: isinstance(cell, list)).any():
-            flat[column] = flat[column].map(lambda cell: json.dumps(cell) if isinstance(cell, list) else cell)
-    return str(flat.to_csv(index=False)).encode(errors="replace")
+    """The flat table; lists as JSON arrays, names as `spectra.escaping.csv_text` writes them."""
+    return csv_bytes(_flat(results))
 
 
 def to_parquet(results: Sequence[Comparison]) -> bytes:
@@ -55,17 +56,19 @@ def to_markdown(results: Sequence[Comparison]) -> bytes:
     ]
     lines = []
     for result in results:
-        table = result.worst_first()[columns]
-        lines += [f"**{result.tuned}** against **{result.base}**: {result.summary()}.", ""]
+        lines += [f"**{markdown(result.tuned)}** against **{markdown(result.base)}**: {result.summary()}.", ""]
+        if result.failed:
+            continue
+        table = result.worst_first().reindex(columns=columns)  # older results lack some
         lines += ["| " + " | ".join(columns) + " |", "|:--" + "|--:" * (len(columns) - 1) + "|"]
         for row in table.itertuples(index=False):
             cells = [
-                "–" if pd.isna(cell) else f"{cell:.3g}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
+                "–" if pd.isna(cell) else f"{cell:.3g}" if isinstance(cell, float) else markdown(str(cell))
                 for cell in row
             ]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
-    return "\n".join(lines).encode(errors="replace")
+    return "\n".join(lines).encode()
 
 
 # An output format is one function and one row. Markdown is for people and is not read back.
@@ -104,11 +107,10 @@ def read_comparisons(path: str | Path) -> list[Comparison]:
     path = Path(path)
     if path.suffix not in _READERS:
         raise ResultError(f"{path}: not a saved result ({', '.join(_READERS)}); save one with `spectra compare -o`")
+    documents = _READERS[path.suffix](path)
     try:
-        return _READERS[path.suffix](path)
-    except FileNotFoundError as error:
-        raise ResultError(f"{path}: no such file; save a result there with -o first") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        return [_from_document(document) for document in documents]
+    except (ValueError, ResultError) as error:
         raise ResultError(
             f"{path}: not a result of spectra compare ({error}), nor a study saved as .json or .parquet; write it again"
         ) from error
@@ -122,8 +124,8 @@ def _document(result: Comparison) -> dict[str, Any]:
         "k": result.k,
         "epsilon": result.epsilon,
         "side": result.side,
-        "num_intruders": result.num_intruders,
-        "counts": {f"{epsilon:g}": result.count(epsilon) for epsilon in result.epsilons},
+        "num_intruders": None if result.failed else result.num_intruders,
+        "counts": {} if result.failed else {f"{epsilon:g}": result.count(epsilon) for epsilon in result.epsilons},
         "num_matrices": result.num_matrices,
         "matrices": _records(result.matrices),
         "skipped": _records(result.skipped),
@@ -142,21 +144,31 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{column: plain(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
 
 
-def _from_document(document: dict[str, Any]) -> Comparison:
-    version = document["schema_version"]
+def _from_document(document: Any) -> Comparison:
+    if not isinstance(document, dict):
+        raise ValueError("it holds no object")
+    version = document.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema version {version}, this spectra reads {SCHEMA_VERSION}")
-    return Comparison(
-        **{field: document[field] for field in _HEADER},
+    check_comparison(document)
+    result = Comparison(
+        base=document["base"],
+        tuned=document["tuned"],
+        k=int(document["k"]),
+        epsilon=document["epsilon"],
+        side=document["side"],
         matrices=matrices_frame(document["matrices"]),
         skipped=skipped_frame(document["skipped"]),
         provenance=document["provenance"],
     )
+    for epsilon in [] if result.failed else result.epsilons:
+        result.count(epsilon)  # as it says that these are certain
+    return result
 
 
-def _read_json(path: Path) -> list[Comparison]:
-    loaded = json.loads(path.read_text(encoding="utf-8"))
-    return [_from_document(document) for document in (loaded if isinstance(loaded, list) else [loaded])]
+def _read_json(path: Path) -> list[Any]:
+    loaded = read_json(path, limit=MAX_TEXT, error=ResultError)
+    return loaded if isinstance(loaded, list) else [loaded]
 
 
 def _flat(results: Sequence[Comparison]) -> pd.DataFrame:
@@ -179,48 +191,70 @@ def _flat(results: Sequence[Comparison]) -> pd.DataFrame:
     return flat[[c for c in flat if c not in last] + last]
 
 
-def _from_flat(flat: pd.DataFrame) -> list[Comparison]:
-    results = []
-    for _, group in flat.groupby("comparison", sort=True):
-        first = group.iloc[0]
-        is_skipped = group["skipped"].notna()
-        measured = group[~is_skipped].drop(
-            columns=["skipped", "problem", "provenance", "schema_version", "comparison", *_HEADER]
+def _from_rows(path: Path, rows: Sequence[dict[str, Any]]) -> list[Any]:
+    """The documents that a flat table was made from."""
+    comparisons: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        comparisons.setdefault(row.get("comparison"), []).append(row)
+    if not all(map(is_whole, comparisons)):
+        raise ResultError(f"{path}: not a result of spectra compare (comparison is not a whole number); write it again")
+    documents = []
+    for _, group in sorted(comparisons.items()):
+        header = {name: group[0].get(name) for name in ("schema_version", *_HEADER)}
+        left_out = [row for row in group if row.get("skipped") is not None]
+        provenance = group[0].get("provenance")
+        documents.append(
+            {
+                **header,
+                "matrices": [_matrix(row) for row in group if row.get("skipped") is None],
+                "skipped": [
+                    {"name": row.get("name"), "reason": row["skipped"], "problem": row.get("problem")}
+                    for row in left_out
+                ],
+                "provenance": parse_json(provenance, f"{path}, provenance", error=ResultError)
+                if isinstance(provenance, str)
+                else None,
+            }
         )
-        left_out = group[is_skipped][["name", "skipped", "problem"]].rename(columns={"skipped": "reason"})
-        document = {
-            "schema_version": int(first["schema_version"]),
-            "base": str(first["base"]),
-            "tuned": str(first["tuned"]),
-            "k": int(first["k"]),
-            "epsilon": float(first["epsilon"]),
-            "side": str(first["side"]),
-            "matrices": measured.to_dict("records"),
-            "skipped": left_out.to_dict("records"),
-            "provenance": json.loads(first["provenance"]),
-        }
-        results.append(_from_document(document))
-    return results
+    return documents
 
 
-def _read_csv(path: Path) -> list[Comparison]:
-    texts = ["base", "tuned", "side", "name", "module", "method", "note", "skipped", "provenance"]
-    flat = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
-    for column in flat:
-        texts = flat[column].dropna()
-        if len(texts) and texts.map(lambda cell: isinstance(cell, str) and cell.startswith("[")).all():
-            flat[column] = flat[column].map(lambda cell: json.loads(cell) if isinstance(cell, str) else cell)
-    return _from_flat(flat)
+def _matrix(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is not of the matrix; a list that is missing is one that an older result, or this side, has not."""
+    aside = {"schema_version", "comparison", *_HEADER, "skipped", "problem", "provenance"}
+    return {
+        name: cell for name, cell in row.items() if name not in aside and not (cell is None and is_vector_column(name))
+    }
 
 
-def _read_parquet(path: Path) -> list[Comparison]:
-    import pyarrow.parquet
+def _read_csv(path: Path) -> list[Any]:
+    flat = read_csv(path, dtype=str, keep_default_na=False, error=ResultError)
+    columns = {str(name): [_from_cell(path, str(name), cell) for cell in flat[name]] for name in flat}
+    return _from_rows(path, [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)])
 
+
+def _from_cell(path: Path, column: str, cell: Any) -> Any:
+    """A cell of a CSV file by its column's type."""
+    if not isinstance(cell, str):  # a line that is too short
+        return None
+    if column in ("skipped", "provenance") and not cell:
+        return None
+    try:
+        if column in _TEXTS:
+            return from_csv_text(cell)
+        if cell in ("", "True", "False"):
+            return {"": None, "True": True, "False": False}[cell]
+        return parse_json(cell, column, error=ResultError) if cell.startswith("[") else float(cell)
+    except (ValueError, ResultError) as error:
+        raise ResultError(f"{path}: {column} holds {printable(cell, 40)!r} ({error}); write it again") from error
+
+
+def _read_parquet(path: Path) -> list[Any]:
     # Through Arrow's own lists: pandas would give arrays, and arrays of arrays for the cosines.
-    return _from_flat(pd.DataFrame(pyarrow.parquet.read_table(path).to_pylist()))
+    return _from_rows(path, read_parquet(path, error=ResultError).to_pylist())
 
 
-_READERS: dict[str, Callable[[Path], list[Comparison]]] = {
+_READERS: dict[str, Callable[[Path], list[Any]]] = {
     ".json": _read_json,
     ".csv": _read_csv,
     ".parquet": _read_parquet,

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from spectra import Comparison, ResultError, SpectraError, compare, read_comparisons, write_comparisons
 from spectra.results import to_markdown
 from tests.oracles import pico_state, tuned_state
+from tests.test_escaping import NAMES, is_harmless
 
 
 @pytest.fixture(scope="module", params=["left", "both"])
@@ -38,16 +41,37 @@ def test_reads_back_what_it_wrote(tmp_path: Path, results: list[Comparison], suf
 @pytest.mark.parametrize("label", ["001", "1e3", "null", "nan"])
 @pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
 def test_names_that_look_like_numbers_stay_names(tmp_path: Path, suffix: str, label: str) -> None:
-    import dataclasses
-
-    import torch
-
     base = {"0.weight": torch.randn(6, 6), "2.weight": torch.randn(6, 6)}  # as in nn.Sequential
     result = dataclasses.replace(compare(base, {n: t + 1 for n, t in base.items()}), tuned=label)
     result.write(tmp_path / f"r{suffix}")
     back = Comparison.read(tmp_path / f"r{suffix}")
     assert back.tuned == label
     assert back.matrix("0")["name"] == "0"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind != "half a character"])
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_any_name_is_read_back(tmp_path: Path, suffix: str, kind: str) -> None:
+    name = NAMES[kind]
+    base = {f"{name}.weight": torch.randn(6, 6), f"{name}.norm": torch.randn(6)}
+    result = compare(base, {n: t + 1 for n, t in base.items()})
+    entries = result.skipped.assign(reason=pd.Series([name or "none"], dtype=object))
+    result = dataclasses.replace(result, base=name, tuned=name, skipped=entries, provenance={"seen": name})
+    result.write(tmp_path / f"r{suffix}")
+    back = Comparison.read(tmp_path / f"r{suffix}")
+    assert (back.base, back.tuned, back.provenance) == (name, name, {"seen": name})
+    pd.testing.assert_frame_equal(result.matrices, back.matrices, check_exact=True)
+    pd.testing.assert_frame_equal(result.skipped, back.skipped)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind != "half a character"])
+def test_markdown_of_any_name_has_a_line_a_row(results: list[Comparison], kind: str) -> None:
+    name = NAMES[kind]
+    lines = to_markdown(results).decode().split("\n")
+    named = dataclasses.replace(results[0], tuned=name, matrices=results[0].matrices.assign(name=name))
+    shown = to_markdown([named, *results[1:]]).decode().split("\n")
+    assert len(shown) == len(lines)
+    assert all(map(is_harmless, shown))
 
 
 def test_write_and_read_of_one(tmp_path: Path, results: list[Comparison]) -> None:
@@ -95,11 +119,11 @@ def test_markdown_is_worst_first(results: list[Comparison]) -> None:
     [
         ("absent.json", None, "no such file"),
         ("x.txt", "hello", "not a saved result"),
-        ("x.json", "{", "not a result of spectra compare"),
+        ("x.json", "{", "not valid JSON"),
         ("x.json", '{"a": 1}', "not a result of spectra compare"),
         ("x.json", '{"schema_version": 99}', "schema version 99, this spectra reads 1"),
         ("x.csv", "a,b\n1,2\n", "not a result of spectra compare"),
-        ("x.parquet", "junk", "not a result of spectra compare"),
+        ("x.parquet", "junk", "cannot be read as Parquet"),
     ],
 )
 def test_unreadable_results_are_one_sentence(tmp_path: Path, name: str, content: str | None, message: str) -> None:

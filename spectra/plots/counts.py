@@ -71,8 +71,9 @@ def plot_count_by_k(
     results = _as_list(results)
     ax = axes_or_new(ax)
     for result, label, style in zip(results, _labels(results, labels), line_styles(), strict=False):
-        ks = range(result.k + 1)
-        ax.plot(ks, [result.count(k=k) for k in ks], label=label, markevery=max(1, result.k // 10), **style)
+        most = max(map(len, result.matrices["max_cosine"]))  # there may be fewer than k
+        ks = range(most + 1)
+        ax.plot(ks, [result.count(k=k) for k in ks], label=label, markevery=max(1, most // 10), **style)
     ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
     for axis in (ax.xaxis, ax.yaxis):

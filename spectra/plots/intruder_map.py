@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..comparison import Comparison
+from ..escaping import figure_text
 from .style import axes_or_new
 
 _MAX_NUMBERED = 40  # layers beyond which a number in each cell would not be legible
@@ -49,7 +50,7 @@ def plot_intruder_map(result: Comparison, *, ax: Axes | None = None) -> Axes:
     every = max(1, len(columns) // 24)
     ticks = range(0, len(columns), every)
     ax.set_xticks(ticks, ["–" if columns[t] is None else str(columns[t]) for t in ticks])
-    ax.set_yticks(range(len(modules)), modules, fontsize=8)
+    ax.set_yticks(range(len(modules)), map(figure_text, modules), fontsize=8)
     ax.set_xlabel("layer")
     ax.set_title(f"{result.num_intruders} intruders (k = {result.k}, ε = {result.epsilon:g})", fontsize=9)
     ax.figure.colorbar(image, ax=ax, label="intruder dimensions", ticks=MaxNLocator(integer=True))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ..comparison import Comparison
+from ..escaping import figure_text
 from .style import INTRUDER, axes_or_new
 
 
@@ -38,6 +39,6 @@ def plot_similarity(result: Comparison, name: str | None = None, *, ax: Axes | N
     ax.set_yticks(ticks, [str(t + 1) for t in ticks])
     ax.set_xlabel("tuned singular vector $u_j$, outlined: intruder")
     ax.set_ylabel("base singular vector $x_i$")
-    ax.set_title(f"{row['name']}\n{len(row['intruders'])} intruder(s), ε = {result.epsilon:g}", fontsize=9)
+    ax.set_title(f"{figure_text(row['name'])}\n{len(row['intruders'])} intruder(s), ε = {result.epsilon:g}", fontsize=9)
     ax.figure.colorbar(image, ax=ax, label="$|\\cos(x_i, u_j)|$")
     return ax

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..comparison import Comparison
+from ..escaping import figure_text
 from .style import BASE, INTRUDER, axes_or_new
 
 
@@ -45,6 +46,6 @@ def plot_spectrum(result: Comparison, name: str | None = None, *, ax: Axes | Non
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("index of the singular value, largest first")
     ax.set_ylabel("singular value (units of the weights)")
-    ax.set_title(row["name"], fontsize=9)
+    ax.set_title(figure_text(row["name"]), fontsize=9)
     ax.legend(frameon=False)
     return ax

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..comparison import Comparison
+from ..escaping import figure_text, printable
 
 # Okabe & Ito (2008), ordered by lightness from dark on; each with a dash and a marker of its own.
 _LINES = (
@@ -39,7 +40,8 @@ def line_styles() -> Iterator[dict[str, Any]]:
 
 def short_label(result: Comparison) -> str:
     """The last part of what was compared, for a legend."""
-    path = PurePath(result.tuned)
+    path = PurePath(printable(result.tuned))
     parent = path.parent.name
     generic = path.stem in ("model", "adapter_model", "pytorch_model", "checkpoint")
-    return (parent if generic and parent else path.name) or result.tuned
+    label = (parent if generic and parent else path.name) or printable(result.tuned)
+    return figure_text(label).replace("_", " ", 1) if label.startswith("_") else figure_text(label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import pandas as pd
 
 from .._version import __version__
 from ..comparison import Comparison
+from ..escaping import html_text
 from ..plots import STUDY_PLOTS
 from ..studies.study import Study
 from .words import matrix_words, verdict
@@ -47,20 +47,26 @@ def report(results: Sequence[Comparison] = (), studies: Sequence[Study] = (), *,
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{html.escape(title)}</title><style>{style}</style></head><body>"
+        f"<title>{html_text(title)}</title><style>{style}</style></head><body>"
         f"<h1>What fine-tuning did to the weights</h1>{body}"
         f'<p class="note">Written by spectra {__version__}.</p><script>{script}</script></body></html>\n'
     )
 
 
 def _comparison(result: Comparison) -> str:
+    heading = f"<h2>{html_text(result.tuned)} against {html_text(result.base)}</h2>"
+    if result.failed:
+        return (
+            f'<section>{heading}<p class="verdict">{html_text(result.summary())}</p>'
+            f"{_skipped(result.skipped)}{_provenance(result.provenance)}</section>"
+        )
     table = result.worst_first().reset_index(drop=True)
     found = " found" if result.num_intruders else ""
-    options = "".join(f'<option value="{at}">{html.escape(name)}</option>' for at, name in enumerate(table["name"]))
-    sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in verdict(result)[1:])
+    options = "".join(f'<option value="{at}">{html_text(name)}</option>' for at, name in enumerate(table["name"]))
+    sentences = "".join(f"<li>{html_text(sentence)}</li>" for sentence in verdict(result)[1:])
     return (
-        f'<section class="comparison"><h2>{html.escape(result.tuned)} against {html.escape(result.base)}</h2>'
-        f'<p class="verdict{found}">{html.escape(verdict(result)[0])}</p><ul>{sentences}</ul>'
+        f'<section class="comparison">{heading}'
+        f'<p class="verdict{found}">{html_text(verdict(result)[0])}</p><ul>{sentences}</ul>'
         f"<h3>Where they are</h3>{_heat_map(result)}"
         f"<h3>Every matrix</h3>{_matrix_table(table)}"
         f"<h3>Leading singular values</h3><p><label>Matrix <select>{options}</select></label></p>"
@@ -72,7 +78,7 @@ def _comparison(result: Comparison) -> str:
 def _heat_map(result: Comparison) -> str:
     table = result.worst_first().sort_index()
     layers = [*sorted(set(table["layer"].dropna().astype(int))), *([None] if table["layer"].isna().any() else [])]
-    most = max(1, int(table["num_intruders"].max()))
+    most = max(1, int(table["num_intruders"].fillna(0).max()))
     head = "".join(f"<th>{'–' if layer is None else layer}</th>" for layer in layers)
     lines = []
     for module in dict.fromkeys(table["module"]):
@@ -80,17 +86,17 @@ def _heat_map(result: Comparison) -> str:
         for layer in layers:
             here = table["layer"].isna() if layer is None else table["layer"] == layer
             rows = table[(table["module"] == module) & here.fillna(False)]
-            if not len(rows):
-                cells.append('<td class="none" aria-label="not compared">·</td>')
+            if not len(rows) or rows["num_intruders"].isna().all():
+                cells.append('<td class="none" aria-label="no count">·</td>')
                 continue
             count = int(rows["num_intruders"].sum())
             share = min(1.0, count / most)
             tip = "; ".join(matrix_words(row) for _, row in rows.iterrows())
             cells.append(
-                f'<td tabindex="0" data-tip="{html.escape(tip)}" style="background:{_blue(share)};'
+                f'<td tabindex="0" data-tip="{html_text(tip)}" style="background:{_blue(share)};'
                 f'color:{"#fff" if share > 0.55 else "#1c2733"}">{count}</td>'
             )
-        lines.append(f'<tr><th class="text" scope="row">{html.escape(module)}</th>{"".join(cells)}</tr>')
+        lines.append(f'<tr><th class="text" scope="row">{html_text(module)}</th>{"".join(cells)}</tr>')
     return (
         f'<div class="scroll"><table class="map"><thead><tr><th class="text">module \\ layer</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div><output>Point at a cell for its numbers.</output>"
@@ -110,13 +116,13 @@ def _matrix_table(table: pd.DataFrame) -> str:
     )
     lines = []
     for at, row in table.iterrows():
-        name = html.escape(row["name"]).replace(".", ".<wbr>")  # where a narrow screen may break it
+        name = html_text(row["name"]).replace(".", ".<wbr>")  # where a narrow screen may break it
         cells = [f"<td>{name}{' *' if row['note'] else ''}</td>"]
         for _, column, digits in _COLUMNS:
             cells.append(_cell(row.get(column), digits))
         hit = " class=hit" if row["intruders"] else ""
         lines.append(f'<tr data-at="{at}"{hit}>{"".join(cells)}</tr>')
-    notes = "".join(f"<br>* {html.escape(note)}" for note in sorted(set(filter(None, table["note"]))))
+    notes = "".join(f"<br>* {html_text(note)}" for note in sorted(set(filter(None, table["note"]))))
     return (
         f'<div class="scroll"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
         f'<p class="note">A heading sorts; a row shows its singular values below.{notes}</p>'
@@ -125,10 +131,11 @@ def _matrix_table(table: pd.DataFrame) -> str:
 
 def _cell(value: Any, digits: int | None) -> str:
     if digits is None:
-        return f'<td class="text">{html.escape(str(value))}</td>'
+        return f'<td class="text">{html_text(str(value))}</td>'
     if pd.isna(value):
         return '<td data-value="">–</td>'
-    return f'<td data-value="{float(value)!r}">{value:,.{digits}f}</td>'
+    shown = f"{value:,.{digits}f}" if abs(value) < 1e9 else f"{value:.3g}"
+    return f'<td data-value="{float(value)!r}">{shown}</td>'
 
 
 def _spectra(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -151,11 +158,11 @@ def _study(study: Study) -> str:
         buffer = io.BytesIO()
         drawn(study).figure.savefig(buffer, format="svg")
         data = base64.b64encode(buffer.getvalue()).decode()
-        figure = f'<figure><img alt="{html.escape(study.kind)}, the table below" src="data:image/svg+xml;base64,{data}"></figure>'
+        figure = f'<figure><img alt="{html_text(study.kind)}, the table below" src="data:image/svg+xml;base64,{data}"></figure>'
     shown = study.table.loc[:, study.table.notna().any()]
     kinds = ["number" if shown[name].dtype.kind in "if" else "text" for name in shown]
     head = "".join(
-        f'<th class="{kind}" data-kind="{kind}"><button type="button">{html.escape(str(name).replace("_", " "))}</button></th>'
+        f'<th class="{kind}" data-kind="{kind}"><button type="button">{html_text(str(name).replace("_", " "))}</button></th>'
         for name, kind in zip(shown, kinds, strict=True)
     )
     lines = []
@@ -163,12 +170,12 @@ def _study(study: Study) -> str:
         cells = [
             f'<td data-value="{"" if cell != cell else repr(float(cell))}">{"–" if cell != cell else f"{cell:.4g}"}</td>'
             if kind == "number"
-            else f'<td class="text">{html.escape("–" if pd.isna(cell) else str(cell))}</td>'
+            else f'<td class="text">{html_text("–" if pd.isna(cell) else str(cell))}</td>'
             for cell, kind in zip(row, kinds, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return (
-        f'<section><h2>{html.escape(study.kind.capitalize())}</h2>{figure}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<section><h2>{html_text(study.kind.capitalize())}</h2>{figure}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>{_provenance(study.provenance)}</section>"
     )
 
@@ -177,7 +184,7 @@ def _skipped(skipped: pd.DataFrame) -> str:
     if not len(skipped):
         return "<h3>Left out</h3><p>Nothing.</p>"
     lines = "".join(
-        f"<li>{len(group)} {html.escape(reason)}: {html.escape(', '.join(group['name']))}</li>"
+        f"<li>{len(group)} {html_text(reason)}: {html_text(', '.join(group['name']))}</li>"
         for reason, group in skipped.groupby("reason", sort=False)
     )
     return f"<h3>Left out</h3><details><summary>{len(skipped)} tensors and why</summary><ul>{lines}</ul></details>"
@@ -185,7 +192,7 @@ def _skipped(skipped: pd.DataFrame) -> str:
 
 def _provenance(provenance: Mapping[str, Any]) -> str:
     lines = "".join(
-        f"<dt>{html.escape(str(name))}</dt><dd>{html.escape(value if isinstance(value, str) else json.dumps(value))}</dd>"
+        f"<dt>{html_text(str(name))}</dt><dd>{html_text(value if isinstance(value, str) else json.dumps(value))}</dd>"
         for name, value in provenance.items()
     )
     return f"<h3>Where the numbers come from</h3><details><summary>files, options, versions</summary><dl>{lines}</dl></details>"
