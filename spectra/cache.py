@@ -13,6 +13,7 @@ import os
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
@@ -47,6 +48,7 @@ def find_svd(matrix: Tensor) -> SVD | None:
     if min(matrix.shape) < _LEAST_ROWS or not any(folder().glob(f"{_shape(matrix)}-*")):
         return None
     path = _path(matrix)
+    _clean(path.parent)
     try:
         with safe_open(path, framework="pt") as file:
             noted = file.metadata()
@@ -101,6 +103,12 @@ def clear_cache() -> CacheInfo:
 def folder() -> Path:
     """Where the decompositions are kept."""
     return Path(os.environ.get("SPECTRA_CACHE") or platformdirs.user_cache_dir("spectra-weights")) / "svd"
+
+
+@lru_cache
+def _clean(cache: Path) -> None:
+    """Once in a process: what a killed one left would stay where nothing is written any more."""
+    remove_leftovers(cache)
 
 
 def _limit() -> int:

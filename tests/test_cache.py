@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from spectra.cache import cache_info, cached_svd, clear_cache, find_svd, folder
+from spectra.cache import _clean, cache_info, cached_svd, clear_cache, find_svd, folder
 from spectra.errors import SpectraError
 from spectra.files import workplace
 from tests.failing import WRITES, each_failure, full_disk
@@ -177,6 +177,14 @@ def test_what_is_being_written_is_neither_counted_nor_cleared_nor_evicted(monkey
         assert clear_cache().files == 0
         assert (place / "x.safetensors").exists()
     assert list(folder().iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_though_nothing_is_written_any_more() -> None:
+    cached_svd(_matrix())
+    (folder() / ".spectra-x").mkdir()
+    _clean.cache_clear()  # as in a new process
+    assert find_svd(_matrix()) is not None
+    assert [path.suffix for path in folder().iterdir()] == [".safetensors"]
 
 
 def test_processes_that_write_evict_and_clear_at_once_all_get_the_right_result(tmp_path: Path) -> None:
