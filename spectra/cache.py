@@ -36,7 +36,8 @@ def cached_svd(matrix: Tensor) -> SVD:
     limit = _limit()
     if found := find_svd(matrix):
         return found
-    found = svd(matrix)
+    # Laid out in memory as it comes from disk, so that what is computed with it rounds alike.
+    found = _moved(svd(matrix), matrix.device)
     if min(matrix.shape) >= _LEAST_ROWS and limit > 0:
         with suppress(OSError, SpectraError):
             _store(_path(matrix), found, limit)

@@ -199,9 +199,18 @@ def make_folder(path: Path) -> None:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Path, size in bytes and SHA-256 of a file, read in pieces."""
-    stat = path.stat()
-    return {"path": str(path), "bytes": stat.st_size, "sha256": _sha256(path, stat.st_size, stat.st_mtime_ns)}
+    """Path, size in bytes and SHA-256 of a file, read in pieces.
+
+    Raises
+    ------
+    SpectraError
+        If it cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return {"path": str(path), "bytes": stat.st_size, "sha256": _sha256(path, stat.st_size, stat.st_mtime_ns)}
+    except OSError as error:
+        raise SpectraError(f"{path}: cannot be read ({error.strerror}); check the disk and who may read it") from error
 
 
 @lru_cache(maxsize=1024)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from spectra import Recipe, RecipeError, Run, SpectraError
+from spectra import Recipe, RecipeError, Run, SpectraError, files
 from spectra.trainer.run import PARTIAL, abandon, begin, clear, find_finished, finish, held, input_digests
-from tests.failing import WRITES, content, each_failure
+from tests.failing import READS, WRITES, content, each_failure
 
 METRICS = {"loss": 0.5, "steps": 1, "seconds": 1.0, "num_eval": 12}
 
@@ -48,6 +48,18 @@ def test_whatever_call_fails_the_run_is_finished_or_can_go_on(recipe: Recipe, tm
         assert _run(path, recipe).metrics["loss"] == 0.5
         assert len(content(tmp_path)) == 4, failed
         shutil.rmtree(path)
+
+
+def test_whatever_read_fails_is_one_sentence(recipe: Recipe, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", recipe)
+
+    def read() -> None:
+        files._sha256.cache_clear()
+        assert find_finished(run.path, recipe) == run
+
+    opened = list(each_failure(READS, read, allowed=SpectraError, error=errno.EIO))
+    for name in ("recipe.yaml", "metrics.json", "model.safetensors", "labelled.jsonl"):
+        assert any(name in what for what in opened), name
 
 
 CUT: dict[str, Callable[[Path], object]] = {
