@@ -50,7 +50,7 @@ def open_torch(path: Path) -> dict[str, Stored]:
             f"{path}: refused, because it holds Python objects that would run code when loaded ({str(error)!r}); "
             "save its state dict alone, or convert it to safetensors"
         ) from error
-    except (PickleError, zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (PickleError, zipfile.BadZipFile, OSError, ValueError, OverflowError, NotImplementedError) as error:
         raise CheckpointError(
             f"{path}: not a readable PyTorch file ({_first_line(error)}); download or save it again"
         ) from error
@@ -83,7 +83,7 @@ def _read_zip(opened: BufferedReader[FileIO], size: int) -> tuple[Any, Places]:
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise PickleError(f"its member {name[:100]!r} is compressed or encrypted, which torch.save never does")
         # The name and what follows it are there twice, in the directory and here, and need not be as long.
-        opened.seek(member.header_offset)
+        opened.seek(min(max(0, member.header_offset), size))
         head = opened.read(30)
         start = (
             member.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")

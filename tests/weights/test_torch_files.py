@@ -379,6 +379,21 @@ def _tar(path: Path) -> None:
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
 
 
+def _far_away(path: Path) -> None:
+    """An archive whose directory says that a member begins beyond all files."""
+    info = zipfile.ZipInfo("x/data.pkl")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, b"\x80\x02}.")
+        info.header_offset = (1 << 63) + 5
+
+
+def _before(path: Path) -> None:
+    _archive(path, b"\x80\x02}.")
+    content = path.read_bytes()
+    at = content.rindex(b"PK\x05\x06")
+    path.write_bytes(content[: at + 16] + (1000).to_bytes(4, "little") + content[at + 20 :])
+
+
 def _bare(path: Path) -> None:
     path.write_bytes(pickle.dumps({"a": [1.0, 2.0]}, protocol=2))
 
@@ -391,6 +406,8 @@ def _bare(path: Path) -> None:
         (_big_endian, "its numbers are in another byte order; load it with torch.load and save it again"),
         (_other_checksum, "its pickle has another checksum"),
         (_tar, "a tar archive of PyTorch 0.1"),
+        (_far_away, "not a readable PyTorch file"),
+        (_before, "not a readable PyTorch file"),
         (_bare, "it does not begin as torch.save begins"),
         (lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(100)), "its pickle is damaged"),
         (lambda path: path.write_bytes(b"\x1f\x8b\x08" + bytes(100)), "its pickle is damaged"),
