@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -39,18 +41,40 @@ def test_what_is_held_fixed_is_taken_out() -> None:
     assert rank_correlation(size, y, given=size).rho == 0.0  # nothing is left of it
 
 
-def test_the_direction_does_not_hang_on_how_the_bootstrap_falls() -> None:
-    pairs = [1, 1, 1, 8, 8, 8, 64, 64, 64], [64, 75, 74, 75, 73, 71, 34, 29, 15]
-    assert {rank_correlation(*pairs, seed=seed, resamples=200).direction for seed in range(10)} == {-1}
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+@pytest.mark.parametrize(("n", "rho"), [(8, 0.0), (8, 0.9), (29, 0.0), (29, 0.6)])
+def test_the_interval_covers_the_truth_as_often_as_it_says(n: int, rho: float) -> None:
     rng = np.random.default_rng(1)
+    truth = 6 / np.pi * np.arcsin(rho / 2)  # Spearman's of a normal pair
     covered = 0
-    for seed in range(60):  # independent: the truth is 0
-        found = rank_correlation(rng.normal(size=30).tolist(), rng.normal(size=30).tolist(), seed=seed, resamples=400)
-        covered += found.low <= 0 <= found.high
-    assert 50 <= covered <= 60
+    for _ in range(300):
+        x, noise = rng.normal(size=(2, n))
+        found = rank_correlation(x.tolist(), (rho * x + np.sqrt(1 - rho**2) * noise).tolist())
+        covered += found.low <= truth <= found.high
+    assert 0.91 <= covered / 300 <= 0.99
+
+
+def test_what_is_held_fixed_costs_the_interval_a_unit() -> None:
+    rng = np.random.default_rng(4)
+    x, y, size = rng.normal(size=(3, 12)).tolist()
+    partial = rank_correlation(x, y, given=size)
+    plain = dataclasses.replace(partial, held=0)
+    assert partial.high - partial.low > plain.high - plain.low
+    assert partial.power(0.5) < plain.power(0.5)
+
+
+def test_a_few_pairs_in_perfect_order_have_a_wide_interval() -> None:
+    assert rank_correlation(range(4), range(4)).low < 0
+    assert rank_correlation(range(20), range(20)).low > 0.9
+
+
+def test_the_power_is_how_often_a_true_correlation_shows() -> None:
+    rng = np.random.default_rng(5)
+    shown = 0
+    for _ in range(300):
+        x, noise = rng.normal(size=(2, 27))
+        found = rank_correlation(x.tolist(), (0.52 * x + np.sqrt(1 - 0.52**2) * noise).tolist())
+        shown += found.direction == 1
+    assert shown / 300 == pytest.approx(found.power(0.5), abs=0.1)
 
 
 @pytest.mark.parametrize("pairs", [3, 1, 0])
