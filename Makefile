@@ -29,7 +29,7 @@ bench: $(INSTALLED)
 STUDIED = $(if $(findstring --base,$(STUDIES)),own,encoder decoder)
 studies: $(INSTALLED)
 	$(MAKE) -j2 $(STUDIED:%=studies-%)
-	$(if $(findstring --base,$(STUDIES))$(findstring --quick,$(STUDIES)),,$(BIN)/python analyses/summary.py)
+	$(if $(findstring --base,$(STUDIES))$(findstring --quick,$(STUDIES)),,$(BIN)/python analyses/decide.py)
 
 studies-%: $(INSTALLED)
 	for study in rank_sweep similarity forgetting epsilon_and_k learning_rate alpha dataset_size frozen_a variants effective_rank \

@@ -1,53 +1,43 @@
 """Does α = 2r keep intruders away from high ranks, and a fixed α not?
 
-Question: with α = 8 at every rank, are there many intruders at every rank, where α = 2r has fewer as r grows?
+Question: at rank 64, does α = 8 plant more intruders than α = 2r?
 Method: ranks 1, 8, 64 with α = 8 and with α = 2r, the product of α and the rate the same for all (the paper's rule:
-a constant update scale per step); three seeds; the trends without runs that learned nothing.
-Verdict: encoder: does not hold; decoder: does not hold. Numbers: results/alpha-*.json, and the table in the README.
+a constant update scale per step); three seeds. What the count does over the ranks with α = 2r is in `rank_sweep`.
+Verdicts, encoder and decoder: at rank 64 α = 8 plants more than α = 2r, at equal α · rate: does not hold, does not
+hold.
 
     python analyses/alpha.py [--quick]
 """
 
 from __future__ import annotations
 
-from common import ALPHA_TIMES_RATE, Setting, each_base, keep
+from common import Setting, each_base, keep
 from curves import keep_counts
+from saved import COUNT, Finding, Saved, by_seed, label, words
 
-from spectra.studies.statistics import rank_correlation, spread
+from spectra.studies.verdicts import difference
 
 
-def main(setting: Setting) -> None:
-    """Of one base."""
+def measure(setting: Setting) -> None:
+    """Train and count."""
     study = setting.alpha_sweep()
-    table = study.table
-    labels = [f"r = {row.rank:g}, α = {row.rule}" for row in table.itertuples()]
-    keep_counts(setting, dict(list(table.groupby(labels, sort=False))), "alpha")
-    words, trends = [], {}
-    for rule, group in table.groupby("rule"):
-        counts = "num_intruders_0.8"
-        by_rank = ", ".join(
-            f"r = {rank:g}: {spread(g[counts].tolist())} (accuracy {g['accuracy'].mean():.2f}, forgetting "
-            f"{g['forgetting'].mean():.2f} nats)"
-            for rank, g in group.groupby("rank")
-        )
-        known, left_out = setting.learned(group)
-        trends[rule] = rank_correlation(known["rank"].tolist(), known[counts].tolist())
-        words.append(f"α = {rule}: {by_rank} ({trends[rule]}{left_out})")
-    falls = trends["2r"].direction < 0
-    fixed = table[table["rule"] == "8"].groupby("rank")["num_intruders_0.8"].agg(["mean", "max"])
-    some = 0.05 * table["num_vectors"].max()  # of all examined vectors
-    least = fixed["mean"].min()
-    many = least > some
-    few = trends["8"].direction < 0 and fixed["max"].iloc[-1] < some
-    verdict = "holds" if falls and many else "does not hold" if few or trends["2r"].direction > 0 else "cannot tell"
-    finding = {
-        "claim": "with α = 8 many intruders at every rank, with α = 2r fewer as r grows",
-        "numbers": f"intruders at ε = 0.8, α · rate = {ALPHA_TIMES_RATE[setting.kind]:g}: {'; '.join(words)}",
-        "verdict": f"{verdict}: with α = 2r the count {'falls' if falls else 'is not shown to fall'} with rank; "
-        f"α = 8 has {'more' if many else 'not more'} than 5% of vectors at every rank (least {least:.1f})",
-    }
-    keep(setting, "alpha", study, finding)
+    labels = [f"r = {row.rank:g}, α = {row.rule}" for row in study.table.itertuples()]
+    keep_counts(setting, dict(list(study.table.groupby(labels, sort=False))), "alpha")
+    keep(setting, "alpha", study)
+
+
+def decide(saved: Saved) -> Finding:
+    """From the saved tables."""
+    rules = {rule: saved.alpha_runs(rule) for rule in ("8", "2r")}
+    highest = {rule: by_seed(runs[runs["rank"] == runs["rank"].max()], COUNT) for rule, runs in rules.items()}
+    claim = "at rank 64 α = 8 plants more than α = 2r, at equal α · rate"
+    groups = {f"{label(r)}, α = {rule}": g for rule, runs in rules.items() for r, g in runs.groupby("rank")}
+    return Finding(
+        "alpha",
+        [difference(claim, highest["8"], highest["2r"], claimed=saved.many, measure="{} intruders")],
+        f"intruders: {words(groups, **{COUNT: 1, 'accuracy': 2, 'forgetting': 2})}",
+    )
 
 
 if __name__ == "__main__":
-    each_base(main, __doc__)
+    each_base(measure, __doc__, decide)

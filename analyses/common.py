@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
+import math
 import os
 import pydoc_data.topics
 import sys
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from saved import RESULTS, Finding, Saved, picked_rate
 
 import spectra
 from spectra.demo import base_directory
@@ -28,7 +31,6 @@ from spectra.trainer.tasks import load_task
 
 SEEDS = [0, 1, 2]
 ALPHA_TIMES_RATE = {"encoder": 0.032, "decoder": 0.016}  # that of the middle rate of rank 8 in the grid below
-RESULTS = Path(__file__).parent / "results"
 # Rates for each method, a factor of two apart, from gentle to where most lose accuracy. α = 2r, the paper's rule.
 GRIDS: dict[str, dict[tuple[str, int], list[float]]] = {
     "encoder": {
@@ -74,7 +76,24 @@ class Setting:
             raise SystemExit(
                 f"{len(failed)} runs failed; the first, {failed['run'].iloc[0]}: {failed['reason'].iloc[0]}"
             )
-        return study
+        return dataclasses.replace(study, table=study.table.assign(**self.bounds))
+
+    @functools.cached_property
+    def bounds(self) -> dict[str, float]:
+        """What a verdict needs to know of task and text: the accuracy of a run that learned something (two standard
+        errors above always saying the commonest label), and the rise of the text's loss that no run can pass.
+
+        NaN where there is none: without labels, after four steps, on a loss without a ceiling. That of the contrastive
+        loss is what an embedding has that tells none of 64 sentences from another.
+        """
+        task = load_task(spectra.Recipe.from_dict(self.fields))
+        least = ceiling = math.nan
+        if task.label_field is not None:
+            share = float(task.eval[task.label_field].value_counts(normalize=True).max())
+            least = 0.0 if self.quick else share + 2 * math.sqrt(share * (1 - share) / len(task.eval))
+        if self.options["objective"] == "contrastive":
+            ceiling = math.log(64) - float(spectra.forgetting(self.fields["base"], [], **self.on_text).table["loss"][0])
+        return {"least_accuracy": least, "ceiling": ceiling}
 
     def main_sweep(self) -> spectra.Study:
         """Every method and rank at each of its rates."""
@@ -103,20 +122,6 @@ class Setting:
         """What forgetting is measured with."""
         return {name: self.options[name] for name in ("text", "objective", "num_sequences", "length")}
 
-    def learned(self, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-        """The runs that beat always saying the commonest label by two standard errors; in words, how many do not.
-
-        Trends are over these; means and figures are over all runs.
-        """
-        task = load_task(spectra.Recipe.from_dict(self.fields))
-        if self.quick or task.label_field is None:  # nothing is learned in four steps
-            return table, ""
-        commonest = task.eval[task.label_field].value_counts(normalize=True).max()
-        error = (table["accuracy"] * (1 - table["accuracy"]) / len(task.eval)) ** 0.5
-        found = table[table["accuracy"] > commonest + 2 * error]
-        count = len(table) - len(found)
-        return found, f"; {count} that learned nothing left out" if count else ""
-
     def results(self) -> Path:
         """Where tables go: those of the two bases into the tree, others beside the runs."""
         folder = self.runs if self.own or self.quick else RESULTS
@@ -126,20 +131,6 @@ class Setting:
     def run_path(self, name: str) -> Path:
         """Where a run of a sweep lies."""
         return self.runs / self.name / "runs" / name
-
-
-def picked_rate(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs at the largest rate whose mean accuracy is within one standard error of the best; blind to intruders."""
-    means = runs.groupby("learning_rate")[["accuracy", "accuracy_standard_error"]].mean()
-    best = means.loc[means["accuracy"].idxmax()]
-    within = means[means["accuracy"] >= best["accuracy"] - best["accuracy_standard_error"]]
-    return runs[runs["learning_rate"] == within.index.max()]
-
-
-def equally_accurate(a: pd.DataFrame, b: pd.DataFrame) -> bool:
-    """Whether the mean accuracies of two groups of runs are within a standard error of their difference."""
-    means, errors = zip(*(group[["accuracy", "accuracy_standard_error"]].mean() for group in (a, b)), strict=True)
-    return bool(abs(means[0] - means[1]) < (errors[0] ** 2 + errors[1] ** 2) ** 0.5)
 
 
 class Progress:
@@ -176,27 +167,30 @@ def settings(doc: str | None) -> list[Setting]:
         text.write_text("\n\n".join(pydoc_data.topics.topics.values()), encoding="utf-8")
     few = 16 if given.quick else 0
     common = {"epsilon": [0.5, 0.8], "method_of_comparison": "exact"}
-    fields = {"task": "movie-reviews", "num_examples": 1920, "epochs": 1.0, "max_length": 20, "base": base_directory()}
+    fields = {"task": "movie-reviews", "num_examples": 1920, "epochs": 1.0, "max_length": 20}
     options = {"text": str(text), "objective": "contrastive", "num_sequences": few or 192, "length": 48, **common}
-    found = [Setting("encoder", "encoder", fields, options, runs, given.data, given.quick)]
+    places: tuple[Path, Path, bool] = (runs, given.data, given.quick)
     if given.base:
         config = json.loads((model_directory(given.base) / "config.json").read_text(encoding="utf-8"))
         kind = "decoder" if is_causal(config.get("architectures") or []) else "encoder"
         fields |= {"base": str(given.base), "task": given.task or fields["task"], "max_length": 64}
         options |= {"text": given.text or str(text), "objective": given.objective}
-        found = [Setting(given.base.resolve().name, kind, fields, options, runs, given.data, given.quick, own=True)]
-    decoder = given.data / "models" / "stories15M"
-    if decoder.is_dir() and not given.base:
-        tasks = given.data / "tasks"
-        fields = {"base": str(decoder), "task": str(tasks / "sst2.train.jsonl"), "eval": str(tasks / "sst2.test.jsonl")}
-        fields |= {"num_examples": 2000, "epochs": 1.0, "max_length": 48}
-        options = {"text": "self", "objective": "auto", "num_sequences": few or 96, "length": 64, **common}
-        found.append(Setting("decoder", "decoder", fields, options, runs, given.data, given.quick))
-    elif not given.base:
-        print(f"no decoder at {decoder}: the encoder only", file=sys.stderr)
-    for one in found if given.quick else []:
-        few_rows(one)
-    return [one for one in found if given.only in (None, one.name)]
+        found = [Setting(given.base.resolve().name, kind, fields, options, *places, own=True)]
+    else:
+        found = []
+        if given.only != "decoder":  # the one that needs the demo's packages
+            found.append(Setting("encoder", "encoder", fields | {"base": base_directory()}, options, *places))
+        decoder, tasks = given.data / "models" / "stories15M", given.data / "tasks"
+        if given.only != "encoder" and not decoder.is_dir():
+            print(f"no decoder at {decoder}", file=sys.stderr)
+        elif given.only != "encoder":
+            fields = {"base": str(decoder), "num_examples": 2000, "epochs": 1.0, "max_length": 48}
+            fields |= {"task": str(tasks / "sst2.train.jsonl"), "eval": str(tasks / "sst2.test.jsonl")}
+            options = {"text": "self", "objective": "auto", "num_sequences": few or 96, "length": 64, **common}
+            found.append(Setting("decoder", "decoder", fields, options, *places))
+    for setting in found if given.quick else []:
+        few_rows(setting)
+    return found
 
 
 def few_rows(setting: Setting) -> None:
@@ -208,11 +202,20 @@ def few_rows(setting: Setting) -> None:
     setting.fields.update({"task": str(path), "num_examples": 64})
 
 
-def each_base(study: Callable[[Setting], None], doc: str | None) -> None:
-    """A study from the command line, on each base in turn; what cannot be used is one sentence and exit code 2."""
+def each_base(
+    measure: Callable[[Setting], None], doc: str | None, decide: Callable[[Saved], Finding | None] | None = None
+) -> None:
+    """A study from the command line, on each base in turn; what cannot be used is one sentence and exit code 2.
+
+    It measures and saves its tables; what it concludes it decides from saved tables alone, its own and those of studies
+    that were run before.
+    """
     try:
         for setting in settings(doc):
-            study(setting)
+            measure(setting)
+            saved = Saved(setting.name, setting.results())
+            if decide is not None and (finding := decide(saved)) is not None:
+                finding.write(saved)
     except (spectra.SpectraError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from error
@@ -227,11 +230,7 @@ def portable(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and value.startswith(("/", "../")) else value
 
 
-def keep(setting: Setting, study: str, result: spectra.Study, finding: Mapping[str, str]) -> None:
-    """Save a study's table and what it found; print that."""
-    folder = setting.results()
+def keep(setting: Setting, study: str, result: spectra.Study) -> None:
+    """Save a study's table."""
     result = dataclasses.replace(result, provenance=portable(result.provenance))
-    result.write(folder / f"{study}-{setting.name}.parquet")
-    text = json.dumps({"study": study, "base": setting.name, **finding}, indent=1, ensure_ascii=False)
-    (folder / f"{study}-{setting.name}.json").write_text(text + "\n", encoding="utf-8")
-    print(f"{study}, {setting.name}: {finding['claim']}\n  {finding['numbers']}\n  {finding['verdict']}", flush=True)
+    result.write(setting.results() / f"{study}-{setting.name}.parquet")

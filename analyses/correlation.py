@@ -1,46 +1,54 @@
-"""Do intruders and forgetting rise together?
+"""Do intruders and forgetting rise together, beyond the size of the update?
 
-Question: over all runs, does forgetting go with the number of intruders; and beyond the size of the update?
-Method: the main sweep, without runs that learned nothing; Spearman's ρ of count and forgetting with bootstrap interval,
-over the means of each method, rank and rate (its seeds are no independent witnesses), over all, within LoRA, and
-partially, with ‖ΔW‖/‖W0‖ held fixed; the size itself as the rival explanation.
-Verdict: encoder: cannot tell; decoder: cannot tell. Numbers: results/correlation-*.json, and the table in the README.
+Question: over all settings, does forgetting go with the number of intruders; does it at equal size of the update; and
+does it go with the size at equal number of intruders?
+Method: the settings of every saved sweep, the mean over seeds of each (its seeds are no independent witnesses), without
+those that learned nothing; Spearman's ρ with forgetting, partially with ‖ΔW‖/‖W0‖ held fixed, and with the count. What
+lies above the loss of a model that tells nothing counts as that.
+Verdicts, encoder and decoder: forgetting rises with the number of intruders: holds, holds; forgetting rises with that
+number at equal size: cannot tell, does not hold; forgetting rises with the size at equal number: cannot tell, holds.
 
     python analyses/correlation.py [--quick]
 """
 
 from __future__ import annotations
 
-import dataclasses
-
 from common import Setting, each_base, keep
+from saved import COUNT, Finding, Saved, learned, left_out
 
-from spectra.studies.columns import setting_means
-from spectra.studies.statistics import rank_correlation
+from spectra.studies.columns import FIELDS
+from spectra.studies.verdicts import trend
+
+SIZE = "relative_delta"
 
 
-def main(setting: Setting) -> None:
-    """Of one base."""
-    study = setting.main_sweep()
-    runs, left_out = setting.learned(study.table)
-    table = setting_means(runs)
-    counts = "num_intruders_0.8"
-    lora = table[table["method"] == "lora"]
-    over_all, within = (rank_correlation(t[counts].tolist(), t["forgetting"].tolist()) for t in (table, lora))
-    sizes = lora["relative_delta"].tolist()
-    size = rank_correlation(sizes, lora["forgetting"].tolist())
-    beyond = rank_correlation(lora[counts].tolist(), lora["forgetting"].tolist(), given=sizes)
-    finding = {
-        "claim": "the number of intruders and forgetting rise together",
-        "numbers": f"means over seeds, all settings: {over_all}; LoRA only: {within}; the update's size and "
-        f"forgetting, LoRA: {size}; count and forgetting at equal size, LoRA: {beyond}{left_out}",
-        "verdict": {1: "holds", 0: "cannot tell", -1: "does not hold"}[over_all.direction]
-        + ": over all settings; within LoRA "
-        + {1: "they rise together", 0: "it cannot be told", -1: "they do not"}[within.direction]
-        + ("; also beyond the size of the update" if beyond.direction > 0 else "; not shown beyond its size"),
-    }
-    keep(setting, "correlation", dataclasses.replace(study, table=runs), finding)
+def measure(setting: Setting) -> None:
+    """Train and measure."""
+    keep(setting, "correlation", setting.main_sweep())
+
+
+def decide(saved: Saved) -> Finding:
+    """From the saved tables."""
+    runs = saved.runs()
+    keys = [name for name in FIELDS if name != "seed"]
+    runs = runs.assign(setting=[" ".join(map(str, row)) for row in runs[keys].to_numpy()]).set_index("setting")
+    means = runs.groupby(level=0)[["accuracy", "least_accuracy"]].mean()
+    known = runs.loc[learned(means).index]
+    count, size, forgetting = (known[column] for column in (COUNT, SIZE, "forgetting"))
+    options = {"claimed": 0.5, "unit": "settings", "ceiling": saved.ceiling}
+    combined = size * known["effective_rank"] ** 0.5
+    return Finding(
+        "correlation",
+        [
+            trend("forgetting rises with the number of intruders", count, forgetting, **options),
+            trend("forgetting rises with that number at equal size", count, forgetting, given=size, **options),
+            trend("forgetting rises with the size at equal number", size, forgetting, given=count, **options),
+        ],
+        f"size alone: {trend('', size, forgetting, **options)}; size × √effective rank, which was picked among many: "
+        f"{trend('', combined, forgetting, **options)}{left_out(means)}; "
+        f"{int((runs['forgetting'] > saved.ceiling).sum())} of {len(runs)} runs above the ceiling",
+    )
 
 
 if __name__ == "__main__":
-    each_base(main, __doc__)
+    each_base(measure, __doc__, decide)

@@ -50,6 +50,7 @@ def along(setting: Setting, method: str, rank: int, rate: float, *, forgetting: 
     rows = []
     for run in runs_along(setting, method, rank, rate):
         table = spectra.dynamics(run).table.assign(seed=run.recipe.seed, method=method, rank=rank, learning_rate=rate)
+        table = table.assign(**setting.bounds)
         if forgetting:
             losses = spectra.forgetting(setting.fields["base"], run.checkpoints, **setting.on_text)
             table["forgetting"] = losses.table["rise"].tolist()[1:]  # the first row is the base itself

@@ -1,9 +1,10 @@
-"""Is the update of full tuning of higher effective rank than LoRA's, and does it hang on α?
+"""Does a fixed α leave much of a high rank unused?
 
-Question: how many directions does an update use, and does LoRA of high rank use those it has, also with α = 8?
-Method: LoRA's runs of `alpha`, the product of α and the rate the same for all, and full tuning's picked ones of
-`rank_sweep`; effective rank of ΔW (Roy & Vetterli 2007), mean over matrices; three seeds.
-Verdict: encoder: holds; decoder: holds. Numbers: results/effective_rank-*.json, and the table in the README.
+Question: at rank 64, has the update of a lower effective rank with α = 8 than with α = 2r?
+Method: LoRA's runs of `alpha`, the product of α and the rate the same for all; effective rank of ΔW (Roy & Vetterli
+2007), mean over matrices; three seeds. A tenth of the rank counts. Full tuning's effective rank stands beside it, and
+is no test: LoRA's is at most its rank, by algebra.
+Verdicts, encoder and decoder: at rank 64 α = 8 leaves more of the rank unused than α = 2r: holds, holds.
 
     python analyses/effective_rank.py [--quick]
 """
@@ -14,33 +15,32 @@ import dataclasses
 
 import pandas as pd
 from common import Setting, each_base, keep
+from saved import Finding, Saved, by_seed, label, words
 
-from spectra.studies.statistics import spread
+from spectra.studies.verdicts import difference
 
 
-def main(setting: Setting) -> None:
-    """Of one base."""
+def measure(setting: Setting) -> None:
+    """Train and measure."""
     tuned = setting.picked().query("method == 'full'").assign(rule="full tuning")
-    full = tuned["effective_rank"]
     whole = setting.alpha_sweep()
-    lora = whole.table
-    groups = dict(list(lora.groupby(["rule", "rank"], sort=False)["effective_rank"]))
-    words = "; ".join(
-        f"r = {rank:g}, α = {rule}: {spread(values.tolist())} ({100 * values.mean() / rank:.0f}% of r)"
-        for (rule, rank), values in groups.items()
+    keep(
+        setting, "effective_rank", dataclasses.replace(whole, table=pd.concat([whole.table, tuned], ignore_index=True))
     )
-    above = all(full.min() > values.max() for values in groups.values())
-    lower = groups["8", 64].max() < groups["2r", 64].min()
-    finding = {
-        "claim": "full tuning's update has a higher effective rank than LoRA's, and α = 8 lowers LoRA's at r = 64",
-        "numbers": f"full: {spread(full.tolist())}; {words}",
-        "verdict": ("holds" if above and lower else "cannot tell" if above else "does not hold")
-        + f": full tuning is {'above' if above else 'not above'} "
-        f"LoRA of every rank in every seed; at r = 64 α = 8 is {'below' if lower else 'not below'} α = 2r in each",
-    }
-    table = pd.concat([lora, tuned], ignore_index=True)
-    keep(setting, "effective_rank", dataclasses.replace(whole, table=table), finding)
+
+
+def decide(saved: Saved) -> Finding:
+    """From the saved tables."""
+    rules = {rule: saved.alpha_runs(rule) for rule in ("8", "2r")}
+    highest = {rule: by_seed(runs[runs["rank"] == 64], "effective_rank") for rule, runs in rules.items()}
+    claim = "at rank 64 α = 8 leaves more of the rank unused than α = 2r"
+    groups = {f"{label(r)}, α = {rule}": g for rule, runs in rules.items() for r, g in runs.groupby("rank")}
+    return Finding(
+        "effective_rank",
+        [difference(claim, highest["2r"], highest["8"], claimed=6.4, measure="{} in effective rank")],
+        f"effective rank: {words({'full': saved.picked()[0.0], **groups}, effective_rank=1)}",
+    )
 
 
 if __name__ == "__main__":
-    each_base(main, __doc__)
+    each_base(measure, __doc__, decide)

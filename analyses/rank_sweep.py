@@ -1,9 +1,14 @@
-"""Do fewer intruders come with a higher rank, and none with full tuning?
+"""Does low-rank LoRA plant intruders where full tuning plants almost none, and fewer as the rank grows?
 
-Question: at α = 2r, does low-rank LoRA plant intruder dimensions, fewer as the rank grows, and full tuning almost none?
-Method: every method and rank at three learning rates, three seeds; of each the largest rate that is as accurate as its
-best within one standard error, picked blind to intruders; intruders at ε = 0.5 and 0.8, k = 10, all linear layers.
-Verdict: encoder: cannot tell; decoder: holds. Numbers: results/rank_sweep-*.json, and the table in the README.
+Question: at α = 2r, does LoRA of rank 1 plant intruder dimensions where full tuning does not, and do they get fewer as
+the rank grows?
+Method: every method and rank at three learning rates; intruders at ε = 0.8, k = 10, all linear layers. Rank 1 is held
+against full tuning at the rates picked blind to intruders (of each the largest as accurate as its best within a
+standard error), over every saved seed; 5% of the vectors count as any. The trend over ranks is that of `alpha`, where
+the product of α and the rate is the same, without runs that learned nothing: the picked rates grow with the rank,
+which hides or makes a trend.
+Verdicts, encoder and decoder: rank 1 plants more intruders than full tuning: does not hold, holds; fewer as the rank
+grows, at equal α · rate: cannot tell, holds.
 
     python analyses/rank_sweep.py [--quick]
 """
@@ -13,40 +18,42 @@ from __future__ import annotations
 import dataclasses
 
 from common import Setting, each_base, keep
+from saved import COUNT, Finding, Saved, by_seed, label, learned, left_out, words
 
-from spectra.studies.statistics import rank_correlation, spread
+from spectra.studies.verdicts import difference, trend
 
 
-def main(setting: Setting) -> None:
-    """Of one base."""
+def measure(setting: Setting) -> None:
+    """Train and count."""
     whole = setting.main_sweep()
-    picked = setting.picked()
-    lora, full = picked[picked["method"] == "lora"], picked[picked["method"] == "full"]
-    trend = rank_correlation(lora["rank"].tolist(), lora["num_intruders_0.8"].tolist())
-    groups = {**{f"r = {rank:g}": group for rank, group in lora.groupby("rank")}, "full": full}
-    counts = "; ".join(
-        f"{label} (rate {g['learning_rate'].iloc[0]:g}, accuracy {spread(g['accuracy'].tolist(), 3)}): "
-        f"{spread(g['num_intruders_0.5'].tolist())} / {spread(g['num_intruders_0.8'].tolist())}, "
-        f"forgetting {spread(g['forgetting'].tolist(), 2)} nats"
-        for label, g in groups.items()
-    )
-    lowest = lora[lora["rank"] == lora["rank"].min()]
-    none = full["num_intruders_0.8"].max() < 0.05 * full["num_vectors"].max()
-    more = none and lowest["num_intruders_0.8"].min() > full["num_intruders_0.8"].max()
-    falls = trend.direction < 0
-    planted = picked["num_intruders_0.8"].max() > 0
-    verdict = "holds" if more and falls else "does not hold" if planted and not (more or falls) else "cannot tell"
-    verdict += f": full tuning {'stays' if none else 'does not stay'} below 5% of the vectors and rank 1 is "
-    verdict += f"{'above' if more else 'not above'} it in every seed; rank and count {trend}"
-    claim = "low-rank LoRA plants intruders, fewer as r grows (α = 2r), full tuning almost none"
-    result = dataclasses.replace(whole, table=whole.table.assign(picked=whole.table["run"].isin(picked["run"])))
-    keep(
-        setting,
+    picked = whole.table["run"].isin(setting.picked()["run"])
+    keep(setting, "rank_sweep", dataclasses.replace(whole, table=whole.table.assign(picked=picked)))
+
+
+def decide(saved: Saved) -> Finding:
+    """From the saved tables."""
+    picked, whole = saved.picked(), saved.alpha_runs("2r")
+    equal = learned(whole).set_index("run")
+    more, fewer = "rank 1 plants more intruders than full tuning", "fewer as the rank grows, at equal α · rate"
+    groups = {f"{label(rank)}, rate {g['learning_rate'].iloc[0]:g}": g for rank, g in picked.items()}
+    numbers = words(groups, **{"accuracy": 3, "num_intruders_0.5": 1, COUNT: 1})
+    return Finding(
         "rank_sweep",
-        result,
-        {"claim": claim, "numbers": f"intruders at ε = 0.5 / 0.8: {counts}", "verdict": verdict},
+        [
+            difference(
+                more,
+                by_seed(picked[1.0], COUNT),
+                by_seed(picked[0.0], COUNT),
+                claimed=saved.many,
+                measure="{} intruders",
+            ),
+            trend(fewer, equal["rank"], equal[COUNT], claimed=-0.5),
+        ],
+        f"intruders at the picked rates: {numbers}. At equal α · rate: "
+        + words({label(rank): g for rank, g in whole.groupby("rank")}, **{COUNT: 1, "accuracy": 3})
+        + left_out(whole),
     )
 
 
 if __name__ == "__main__":
-    each_base(main, __doc__)
+    each_base(measure, __doc__, decide)

@@ -10,7 +10,6 @@ import pandas as pd
 from common import Progress, Setting
 
 import spectra
-from spectra.studies.statistics import spread
 
 TASKS = ("mnli", "mrpc", "sst2", "siqa", "winogrande", "fever")  # in the paper's order; mrpc for QQP
 
@@ -92,11 +91,3 @@ def after_all(table: pd.DataFrame) -> pd.DataFrame:
         values |= {name.replace("_", " "): of_tasks[name] for name in ("average_accuracy", "backward_transfer")}
         ends.append({"run": run, "seed": seed, **values})
     return pd.DataFrame(ends)
-
-
-def in_words(end: pd.DataFrame, columns: dict[str, int]) -> str:
-    """Means and standard deviations over seeds of these columns of `after_all`, with so many digits."""
-    return "; ".join(
-        f"{label}: " + ", ".join(f"{column} {spread(g[column].tolist(), digits)}" for column, digits in columns.items())
-        for label, g in end.groupby("run", sort=False)
-    )

@@ -100,6 +100,8 @@ def difference(
     >>> print(difference("more", lora, full, claimed=5, measure="{} intruders").answer)
     holds
     """
+    if claimed < 0:
+        raise ValueError(f"claimed={claimed}: name the group first that is claimed to be above")
     a, b = (_per_unit(values.clip(upper=ceiling)) for values in (above, below))
     clipped = sum(int(_per_unit(values > ceiling).astype(bool).sum()) for values in (above, below))
     note = _above(clipped, len(a) + len(b), ceiling)
