@@ -12,7 +12,7 @@ _CAPTIONS = {
     "epsilon": "Intruder dimensions against the threshold ε (paper: Fig. 4).",
     "k": "Intruder dimensions against how many leading vectors are examined (paper: Fig. 15).",
     "map": "Where the intruders of {run} are.",
-    "similarity": "Leading singular vectors of {run} against those of the base; an outlined column matches none "
+    "similarity": "Leading singular vectors of {run} against those of the base; an outlined column is close to none "
     "(paper: Fig. 1–3).",
     "spectrum": "Leading singular values before and after {run}; circles are intruders.",
 }

@@ -63,16 +63,16 @@ class Story:
         """What was found, in sentences that depend on the numbers."""
         table = self.table.set_index("run")
         full, low = table.loc["full"], table.drop(index="full")
-        gaps = (low["accuracy"] - full["accuracy"]).abs() / (
-            low["standard_error"] ** 2 + full["standard_error"] ** 2
-        ) ** 0.5
+        gaps = low["accuracy"] - full["accuracy"]
+        errors = (low["standard_error"] ** 2 + full["standard_error"] ** 2) ** 0.5
+        worst = (gaps.abs() / errors).idxmax()
         found = [
-            f"Accuracy lies between {table['accuracy'].min():.3f} and {table['accuracy'].max():.3f}, with a standard "
-            f"error of {table['standard_error'].max():.3f}: "
+            f"Accuracy lies between {table['accuracy'].min():.3f} and {table['accuracy'].max():.3f}. {worst} differs "
+            f"most from full tuning: by {gaps[worst]:+.3f} ± {errors[worst]:.3f} (standard error), "
             + (
-                "the runs are equally good within error."
-                if gaps.max() < 2
-                else f"{gaps.idxmax()} differs from full tuning by more than error."
+                "more than chance explains."
+                if abs(gaps[worst]) >= 2 * errors[worst]
+                else "which shows neither a difference nor that there is none."
             )
         ]
         planted = low[low["intruders"] > 0]
@@ -80,8 +80,8 @@ class Story:
         found.append(f"Intruder dimensions at ε = 0.5: {int(full['intruders'])} under full tuning; {counts}.")
         if len(planted) and full["intruders"] == 0:
             found.append(
-                f"{' and '.join(planted.index)} planted leading directions that match no pretrained one; "
-                "full tuning planted none."
+                f"{' and '.join(planted.index)} planted leading directions that are close to no single pretrained one "
+                "(though a mix of several may be); full tuning planted none."
             )
         else:
             found.append(
@@ -92,6 +92,7 @@ class Story:
             f"The update of full tuning spreads over {full['effective_rank']:.0f} directions a matrix "
             f"(effective rank), that of {low.index[0]} over {low['effective_rank'].iloc[0]:.1f}."
         )
+        found.append("What a model forgot does not follow from such a count: spectra forgetting measures it.")
         return found
 
 

@@ -19,7 +19,10 @@ def verdict(result: Comparison) -> list[str]:
             f"base's {2 * result.k} leading directions); the others are turns among those."
         )
     else:
-        first = f"{result.summary()}: every one of the leading directions still matches a pretrained one."
+        first = (
+            f"{result.summary()}: each leading direction still has a cosine of {result.epsilon:g} or more with a "
+            "pretrained one."
+        )
     sentences = [first]
     if result.num_intruders:
         worst = result.worst_first().iloc[0]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 import spectra.demo.story
 from cli import main
 from spectra import read_comparisons
-from spectra.demo import demo_recipes
+from spectra.demo import Story, demo_recipes
 from spectra.demo.page import page
 
 
@@ -38,6 +39,26 @@ def test_the_demo_end_to_end_with_two_steps_a_run(tmp_path: Path, monkeypatch: p
     # Finished runs are kept.
     monkeypatch.setattr("spectra.trainer.training._train", lambda *args: pytest.fail("trained twice"))
     assert CliRunner().invoke(main, ["demo", "-o", str(out), "--quiet"]).exit_code == 0
+
+
+def told(accuracies: dict[str, float], intruders: dict[str, int]) -> str:
+    """What the demo says of runs with these numbers, 1,500 reviews each."""
+    columns = {"standard_error": 0.0105, "effective_rank": 1.0, "relative_delta": 0.05}
+    rows = [{"run": run, "accuracy": accuracies[run], "intruders": intruders[run], **columns} for run in accuracies]
+    story = mock.Mock(spec=Story, table=pd.DataFrame(rows))
+    return " ".join(Story.findings(story))
+
+
+def test_what_was_not_shown_is_not_said() -> None:
+    planted = {"full": 0, "lora-r1": 3, "lora-r8": 0}
+    text = told({"full": 0.800, "lora-r1": 0.775, "lora-r8": 0.79}, planted)
+    assert "lora-r1 differs most from full tuning: by -0.025 ± 0.015" in text
+    assert "neither a difference nor that there is none" in text
+    assert "equally good" not in text
+    assert "lora-r1 planted leading directions that are close to no single pretrained one" in text
+    assert "What a model forgot does not follow from such a count" in text
+    assert "more than chance explains" in told({"full": 0.80, "lora-r1": 0.76, "lora-r8": 0.79}, planted)
+    assert "did not show" in told({"full": 0.80, "lora-r1": 0.76}, {"full": 1, "lora-r1": 3})
 
 
 def test_without_its_packages_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
