@@ -16,7 +16,17 @@ from spectra.studies.statistics import spread
 from spectra.studies.verdicts import Verdict
 
 RESULTS = Path(__file__).parent / "results"
-SWEEPS = ("rank_sweep", "forgetting", "learning_rate", "seeds", "alpha", "dataset_size", "frozen_a", "variants")
+SWEEPS = (
+    "rank_sweep",
+    "forgetting",
+    "learning_rate",
+    "seeds",
+    "alpha",
+    "dataset_size",
+    "frozen_a",
+    "variants",
+    "correlation",
+)
 COUNT = "num_intruders_0.8"
 _WORDS = {
     "num_intruders_0.5": "{} intruders at ε = 0.5",
