@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from ._version import __version__
-from .comparison import Comparison, matrices_frame, skipped_frame
+from .comparison import Comparison
 from .devices import check_device
 from .errors import CheckpointError, PairingError, SpectraError
 from .files import fingerprint
+from .frames import matrices_frame, skipped_frame
 from .intruders import check_options
 from .measuring import Measuring, Progress, measure, none_measurable
 from .weights import Adapter, Checkpoint, Skipped, locate, open_checkpoint, pair

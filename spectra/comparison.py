@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from .errors import ResultError
 from .escaping import html_text, printable
-
-# The columns of `Comparison.matrices` that hold one entry a vector; `_right` ones are there for side="both".
-VECTOR_COLUMNS = (
-    "max_cosine",
-    "max_cosine_lower",
-    "max_cosine_upper",
-    "nearest",
-    "singular_values",
-    "base_singular_values",
-    "novelty",
-    "cosines",
-)
+from .frames import least_cosines, vectors_frame
 
 
 @dataclass(frozen=True, eq=False)  # tables have no truth value to compare by
@@ -108,7 +96,7 @@ class Comparison:
         """
         self._need_matrices()
         frames = [
-            _vectors(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices
+            vectors_frame(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices
         ]
         sides = ["left", "right"] if self.side == "both" else [self.side]
         for frame, side in zip(frames, sides, strict=True):
@@ -147,7 +135,7 @@ class Comparison:
             raise ResultError(f"this result holds the {self.k} leading vectors, not {k}; compare again with k={k}")
         least, most = (
             sum(sum(c < epsilon for c in cosines[:k]) for cosines in bounds)
-            for bounds in (self.matrices["max_cosine_upper"], _least_cosines(self.matrices))
+            for bounds in (self.matrices["max_cosine_upper"], least_cosines(self.matrices))
         )
         return least, most
 
@@ -161,7 +149,7 @@ class Comparison:
         limits = self.matrices["null_cosine_q99"]
         least, most = (
             sum(sum(c < limit for c in cosines) for cosines, limit in zip(bounds, limits, strict=True))
-            for bounds in (self.matrices["max_cosine_upper"], _least_cosines(self.matrices))
+            for bounds in (self.matrices["max_cosine_upper"], least_cosines(self.matrices))
         )
         return least, most
 
@@ -253,63 +241,3 @@ class Comparison:
         columns += ["relative_delta", "spike_ratio", "intruder_energy_share"]
         table = shown[columns].to_html(index=False, max_rows=30, float_format=lambda v: f"{v:.3g}", border=0)
         return f"{head}{table}"
-
-
-def is_vector_column(name: str) -> bool:
-    """Whether a column of `matrices` holds a list: one entry a vector, or the places of the intruders."""
-    return name.removesuffix("_right") in (*VECTOR_COLUMNS, "intruders")
-
-
-def matrices_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The `matrices` table from its rows, with the same types whether measured now or read back."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    for suffix in ("", "_right"):
-        for bound in ("lower", "upper"):  # results from before there were bounds are exact
-            if f"max_cosine{suffix}" in columns:
-                columns.setdefault(f"max_cosine_{bound}{suffix}", columns[f"max_cosine{suffix}"])
-    # Column by column into its type at once: changing types afterwards takes longer than measuring a matrix.
-    return pd.DataFrame({name: _typed(name, cells) for name, cells in columns.items()})
-
-
-def _typed(name: str, cells: list[Any]) -> Any:
-    if name in ("rows", "cols"):
-        return np.array(cells, dtype="int64")
-    if name == "layer" or name.startswith("num_intruders"):
-        return pd.array([None if cell is None or cell != cell else int(cell) for cell in cells], dtype="Int64")
-    if name in ("name", "module", "method", "note"):
-        return pd.Series([cell if isinstance(cell, str) else "" for cell in cells], dtype=object)
-    if any(isinstance(cell, list) for cell in cells):
-        return pd.Series(cells, dtype=object)
-    return np.array([np.nan if cell is None else cell for cell in cells], dtype="float64")
-
-
-def _least_cosines(matrices: pd.DataFrame) -> list[list[float]]:
-    """What the cosine of each vector is at least: itself where it is known, as with a subspace."""
-    columns = (matrices[name] for name in ("max_cosine", "max_cosine_lower", "max_cosine_upper"))
-    return [
-        [upper if cosine >= upper else lower for cosine, lower, upper in zip(*lists, strict=True)]
-        for lists in zip(*columns, strict=True)
-    ]
-
-
-def skipped_frame(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The `skipped` table from its entries."""
-    kinds = {"name": object, "reason": object, "problem": bool}
-    return pd.DataFrame(
-        {name: pd.Series([entry[name] for entry in entries], dtype=kind) for name, kind in kinds.items()}
-    )
-
-
-def _vectors(matrices: pd.DataFrame, suffix: str) -> pd.DataFrame:
-    columns = {f"{column}{suffix}": column for column in VECTOR_COLUMNS if column != "cosines"}
-    if f"novelty{suffix}" not in matrices:  # a result from before it was measured
-        unknown = matrices[f"max_cosine{suffix}"].map(lambda cosines: [math.nan] * len(cosines))
-        matrices = matrices.assign(**{f"novelty{suffix}": unknown})
-    matrices = matrices[matrices[f"max_cosine{suffix}"].map(len) > 0]  # no row of NaN where none was examined
-    long = matrices[["name", *columns]].rename(columns=columns).explode(list(columns.values()), ignore_index=True)
-    long = long.rename(columns={"singular_values": "singular_value", "base_singular_values": "base_singular_value"})
-    long.insert(1, "index", long.groupby("name", sort=False).cumcount())
-    cosines = dict.fromkeys(("max_cosine", "max_cosine_lower", "max_cosine_upper", "novelty"), float)
-    kinds = cosines | {"singular_value": float, "base_singular_value": float, "nearest": int}
-    return long.astype(kinds)

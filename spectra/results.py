@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from .comparison import Comparison, is_vector_column, matrices_frame, skipped_frame
+from .comparison import Comparison
 from .errors import ResultError
 from .escaping import csv_bytes, from_csv_text, markdown, printable
 from .files import whole_file
+from .frames import is_vector_column, matrices_frame, skipped_frame
 from .result_schema import check_comparison, is_whole
 from .tables_on_disk import read_csv, read_parquet
 from .text_files import MAX_TEXT, parse_json, read_json

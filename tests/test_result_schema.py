@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from spectra import Comparison, ResultError, SpectraError, compare, read_comparisons
-from spectra.comparison import VECTOR_COLUMNS
+from spectra.frames import VECTOR_COLUMNS
 from spectra.results import WRITERS, to_json
 from tests.oracles import pico_state, tuned_state
 
@@ -63,7 +63,7 @@ REFUSED: dict[str, Edit] = {
     "epsilons of text": lambda d: d["provenance"].update(epsilons=["0.5"]),
     "an epsilon that the bounds leave open": lambda d: (
         d["provenance"]["epsilons"].append(0.35),
-        d["matrices"][-1].update(max_cosine_lower=[0.1] * 4, max_cosine_upper=[0.4] * 4, num_intruders=4, intruders=[0, 1, 2, 3]),
+        d["matrices"][-1].update(max_cosine=[0.2] * 4, max_cosine_lower=[0.1] * 4, max_cosine_upper=[0.4] * 4, num_intruders=4, intruders=[0, 1, 2, 3]),
     ),
     "a schema of text": _set("schema_version", "1"),
     "a list": lambda d: d.update(schema_version=[1]),
