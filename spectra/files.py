@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -100,17 +100,15 @@ def workplace(folder: Path) -> Iterator[Path]:
         _remove(place, handle)
 
 
-@contextmanager
 def claimed(
     folder: Path, name: str, what: str | Path, *, waiting: Callable[[str], None] | None = None
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Be the only process that works on what is called `name` in a folder; wait for another one to end.
 
     What is left of a process that was killed goes as other leftovers do. `what` and `waiting` are those of
     `locks.locked`, and so is what is raised.
     """
-    with locked(folder / f"{_PREFIX}{name}" / _LOCK, what, wait=True, waiting=waiting):
-        yield
+    return locked(folder / f"{_PREFIX}{name}" / _LOCK, what, wait=True, waiting=waiting)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -159,12 +157,11 @@ def _remove(place: Path, handle: int) -> None:
     with suppress(OSError):
         empty(place, but=[_LOCK])
     give_back(place / _LOCK, handle)
-    with suppress(OSError):
-        place.rmdir()
+    shutil.rmtree(place, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _sync(path: Path, *, flags: int = os.O_RDWR) -> None:
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
@@ -173,7 +170,7 @@ def _sync(path: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     with suppress(OSError):  # not every file system does it; then a power cut leaves the old or the new
-        _sync(folder)
+        _sync(folder, flags=os.O_RDONLY)
 
 
 def noted(path: Path) -> dict[str, Any]:

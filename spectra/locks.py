@@ -25,6 +25,9 @@ with suppress(ImportError):  # Windows has none
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link in a folder from elsewhere is nobody's lock
 
 
+_AGAIN = 0.1  # seconds until it is tried again
+
+
 class UnlockableError(OSError):
     """The system or the file system has no locks."""
 
@@ -43,7 +46,7 @@ def locked(
     wait : bool
         Wait until whoever holds it is done; otherwise that is an error.
     waiting : callable, optional
-        Told in words whom it waits for.
+        Told in words whom it waits for, again and again.
 
     Raises
     ------
@@ -51,11 +54,10 @@ def locked(
         If another process holds it and `wait` is false, or the file cannot be written.
     """
     try:
-        handle = _take_in_folder(path)
-        if handle is None and wait:
+        while (handle := _take_in_folder(path)) is None and wait:
             if waiting:
                 waiting(f"waiting for {_owner(path)}")
-            handle = _take_in_folder(path, wait=True)
+            time.sleep(_AGAIN)
     except UnlockableError:
         with suppress(OSError):
             path.unlink()
@@ -80,7 +82,7 @@ def locked(
             path.parent.rmdir()
 
 
-def take(path: Path, *, wait: bool = False) -> int | None:
+def take(path: Path) -> int | None:
     """The open file that holds the lock, None where another process holds it.
 
     Raises
@@ -88,20 +90,18 @@ def take(path: Path, *, wait: bool = False) -> int | None:
     OSError
         If its folder is not there or cannot be written to; `UnlockableError` if there are no locks.
     """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
-        try:
-            if not _flock(handle, wait):
-                os.close(handle)
-                return None
-            # Whoever held it may have removed the file: then this is the lock of a file that nobody else will open.
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(handle), path.stat()):
-                    return handle
-        except BaseException:
-            os.close(handle)
-            raise
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+    try:
+        # Whoever held it may have removed the file: then this is the lock of a file that nobody else will open.
+        if _flock(handle) and os.path.samestat(os.fstat(handle), path.stat()):
+            return handle
+    except FileNotFoundError:
+        pass
+    except BaseException:
         os.close(handle)
+        raise
+    os.close(handle)
+    return None
 
 
 def give_back(path: Path, handle: int) -> None:
@@ -111,21 +111,21 @@ def give_back(path: Path, handle: int) -> None:
     os.close(handle)
 
 
-def _take_in_folder(path: Path, *, wait: bool = False) -> int | None:
+def _take_in_folder(path: Path) -> int | None:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return take(path, wait=wait)
+            return take(path)
         except (FileNotFoundError, FileExistsError):  # whoever held the lock has removed the folder with it
             if os.path.lexists(path.parent) and not path.parent.is_dir():
                 raise
 
 
-def _flock(handle: int, wait: bool) -> bool:
+def _flock(handle: int) -> bool:
     if "fcntl" not in globals():
         raise UnlockableError
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

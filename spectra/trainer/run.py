@@ -161,6 +161,7 @@ def begin(path: Path, recipe: Recipe, inputs: dict[str, str | None]) -> Path:
     recipe.save(path / RECIPE)  # first, as it says that the directory is a run's
     if noted(partial / INPUTS) != inputs:  # it does not say what it was begun on, so nothing of it can be used
         tidy(path)
+        shutil.rmtree(path / KEPT, ignore_errors=True)
         with whole_file(partial / INPUTS) as temporary:
             temporary.write_text(json.dumps(inputs), encoding="utf-8")
     return partial

@@ -14,6 +14,7 @@ import torch
 
 from ..errors import RecipeError
 from ..files import make_folder, whole_files, whole_folder, writing
+from ..text_files import read_json_object
 from .evaluating import collator, encode, evaluate
 from .loading import (
     load_for_task,
@@ -136,7 +137,7 @@ def _train(recipe: Recipe, task: Task, inputs: dict[str, str | None], path: Path
             f"{path}: the run diverged (loss {measured['loss']}); lower the learning rate of {recipe.rate:g}"
         )
     metrics: dict[str, Any] = measured | {
-        "checkpoints": [json.loads(file.read_text()) for file in sorted(path.glob(f"{KEPT}/*/{METRICS}"))],
+        "checkpoints": [read_json_object(file) for file in sorted(path.glob(f"{KEPT}/*/{METRICS}"))],
         "train_loss": _mean_loss(log),
         "steps": steps,
         "learning_rate": recipe.rate,

@@ -121,12 +121,14 @@ def test_a_damaged_note_of_inputs_makes_the_run_begin_anew(recipe: Recipe, tmp_p
     with held(tmp_path):
         begin(tmp_path, recipe, inputs)
         (tmp_path / PARTIAL / "checkpoint-1").mkdir()
+        (tmp_path / "checkpoints" / "0000001").mkdir(parents=True)
         begin(tmp_path, recipe, inputs)
         assert (tmp_path / PARTIAL / "checkpoint-1").exists()  # negative control
         (tmp_path / PARTIAL / "inputs.json").write_bytes(damage)
         assert find_finished(tmp_path, recipe) is None
         begin(tmp_path, recipe, inputs)
         assert not (tmp_path / PARTIAL / "checkpoint-1").exists()
+        assert not (tmp_path / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(
