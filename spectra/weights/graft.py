@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..linalg import is_finite
 from .adapter import Adapter, LoraUpdate
 from .checkpoint import Checkpoint
 from .live import from_module
@@ -39,7 +40,8 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
     Raises
     ------
     PairingError, CheckpointError
-        If nothing fits, a part of the body has no place, a shape differs, or only one of two tied tensors changes.
+        If nothing fits, a part of the body has no place, a shape differs, only one of two tied tensors changes, or the
+        model would hold NaN or Inf; it is then changed in part.
     """
     base = from_module(model)
     assert isinstance(base, Checkpoint)  # a base model carries no adapter
@@ -79,6 +81,14 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
         else:
             target.copy_(source)
         written.add(place)
+    for name in written:
+        values = base.tensors[name].load(None)
+        if (
+            values.is_floating_point()
+            and drop(name, pairing.dropped_prefixes[0]) not in buffers
+            and not is_finite(values)
+        ):
+            raise CheckpointError(f"{tuned.label}: {name} would hold NaN or Inf in the model; tune it again")
     memory = {base.tensors[name].storage for name in written}  # a tied head was written with its embedding
     left = [name for name, stored in base.tensors.items() if stored.storage not in memory]
     if isinstance(tuned, Checkpoint):

@@ -131,3 +131,23 @@ def test_one_of_two_tied_tensors_cannot_change_alone(target: str, tmp_path: Path
         adapted.save_pretrained(tmp_path)
     with pytest.raises(CheckpointError):
         graft(pico_model("llama"), open_checkpoint(tmp_path))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(value: float) -> None:
+    state = pico_model("llama", seed=1).state_dict()
+    state["model.layers.0.mlp.up_proj.weight"] = state["model.layers.0.mlp.up_proj.weight"].clone()
+    graft(pico_model("llama"), open_checkpoint(state))  # the negative control
+    state["model.layers.0.mlp.up_proj.weight"][3, 2] = value
+    with pytest.raises(CheckpointError, match=r"layers\.0\.mlp\.up_proj\.weight would hold NaN or Inf in the model"):
+        graft(pico_model("llama"), open_checkpoint(state))
+
+
+@pytest.mark.parametrize("factor", ["lora_A", "lora_B"])
+def test_an_adapter_that_is_not_finite_is_refused(factor: str) -> None:
+    adapted = get_peft_model(pico_model("llama"), LoraConfig(r=2, target_modules=["q_proj"]))
+    randomise_adapter(adapted)
+    with torch.no_grad():
+        next(p for name, p in adapted.named_parameters() if factor in name)[0, 0] = torch.nan
+    with pytest.raises(CheckpointError, match=r"q_proj\.weight would hold NaN or Inf in the model"):
+        graft(pico_model("llama"), open_checkpoint(adapted))
