@@ -262,6 +262,26 @@ def test_a_pickle_written_by_hand_is_read(tmp_path: Path) -> None:
     assert open_torch(_archive(tmp_path / "x.pt", code, values=values))["a"].load(None).tolist() == [[0, 1], [2, 3]]
 
 
+def test_what_python_2_wrote_is_read(tmp_path: Path) -> None:
+    """Its ordered dictionaries are made of pairs."""
+    code = _Pickle().name("collections", "OrderedDict").op(b"(](](").text("a").tensor().op(b"eetR.").code
+    assert open_torch(_archive(tmp_path / "x.pt", code))["a"].shape == (2, 2)
+
+
+def test_parts_of_a_storage_in_the_old_format(tmp_path: Path) -> None:
+    """Files of before 1.0 name a storage within another: where it begins and how long it is."""
+    code = _Pickle().op(b"}").text("a").name("torch._utils", "_rebuild_tensor_v2").op(b"((").text("storage")
+    code.name("torch", "FloatStorage").text("root").text("cpu").number(8).op(b"(").text("part").number(2).number(4)
+    code.op(b"ttQ").number(1).op(b"K\x03\x85K\x01\x85\x89").name("collections", "OrderedDict").op(b")RtRs.")
+    head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    values = (8).to_bytes(8, "little") + torch.arange(8.0).numpy().tobytes()
+    content = b"".join(pickle.dumps(value, 2) for value in head) + code.code + pickle.dumps(["root"], 2) + values
+    (tmp_path / "x.pt").write_bytes(content)
+    found = open_torch(tmp_path / "x.pt")["a"].load(None)
+    assert found.tolist() == [3, 4, 5]
+    assert torch.equal(found, torch.load(tmp_path / "x.pt", weights_only=True)["a"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
