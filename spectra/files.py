@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -115,7 +116,9 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left in a folder that they wrote to."""
     for place in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # in use, another user's, or gone by now
-            if not place.is_symlink() and (handle := take(place / _LOCK)) is not None:
+            found = place.lstat()  # in a folder like /tmp a link, or what another user made, could lead anywhere
+            own = stat.S_ISDIR(found.st_mode) and found.st_uid == getattr(os, "geteuid", int)()
+            if own and (handle := take(place / _LOCK)) is not None:
                 _remove(place, handle)
 
 
@@ -204,8 +207,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
         If it cannot be read.
     """
     try:
-        stat = path.stat()
-        return {"path": str(path), "bytes": stat.st_size, "sha256": _sha256(path, stat.st_size, stat.st_mtime_ns)}
+        found = path.stat()
+        return {"path": str(path), "bytes": found.st_size, "sha256": _sha256(path, found.st_size, found.st_mtime_ns)}
     except OSError as error:
         raise SpectraError(f"{path}: cannot be read ({error.strerror}); check the disk and who may read it") from error
 

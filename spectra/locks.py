@@ -23,8 +23,6 @@ with suppress(ImportError):  # Windows has none
     import fcntl
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link in a folder from elsewhere is nobody's lock
-
-
 _AGAIN = 0.1  # seconds until it is tried again
 
 

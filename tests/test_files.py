@@ -143,6 +143,16 @@ def test_a_folder_killed_before_it_was_locked_is_a_leftover_and_a_link_is_not(tm
     assert content(tmp_path / "thesis") == {"chapter": b"precious"}
 
 
+def test_what_another_user_left_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".spectra-x").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+        remove_leftovers(tmp_path)
+    assert content(tmp_path) == {".spectra-x/": b""}
+    remove_leftovers(tmp_path)  # negative control
+    assert content(tmp_path) == {}
+
+
 def test_where_nothing_can_be_locked_files_are_still_written_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -245,6 +245,19 @@ KILLED = {
         "None",
         3,
     ),
+    "while the last weights are written": (
+        "import peft\n"
+        "from pathlib import Path\n"
+        "save = peft.PeftModel.save_pretrained\n"
+        "def killed(self, folder, **options):\n"
+        "    if Path(folder).parent.name == 'cut':\n"
+        "        Path(folder, '.tmpAbCd').write_bytes(b'half')  # as safetensors does\n"
+        "        kill()\n"
+        "    save(self, folder, **options)\n"
+        "peft.PeftModel.save_pretrained = killed",
+        "None",
+        11,
+    ),
     "while the last weights are moved": (
         "from pathlib import Path\n"
         "replace = Path.replace\n"
