@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from common import GRIDS, Setting, each_base, keep
 from curves import along
-from saved import COUNT, Finding, Saved, learned, left_out
+from saved import COUNT, Finding, Saved, ceiling, learned, left_out
 
 import spectra
 from spectra.studies.statistics import rank_correlation, spread
@@ -60,7 +60,7 @@ def mean_rho(claim: str, rhos: pd.Series) -> Verdict:
 def decide(saved: Saved) -> Finding:
     """From the saved tables."""
     table = saved.table("along_training")
-    table = table.assign(forgetting=table["forgetting"].clip(upper=saved.ceiling))
+    table = table.assign(forgetting=table["forgetting"].clip(upper=ceiling(table)))
     last = table[(table["method"] == "lora") & (table["step"] == table["step"].max())]
     lora = table.merge(learned(last)[["run", "seed"]])
     together, beyond = over_checkpoints(lora, "forgetting"), over_checkpoints(lora, "forgetting", "relative_delta")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from common import Setting, each_base, keep
 from curves import keep_counts
-from saved import COUNT, Finding, Saved, by_seed, label, words
+from saved import COUNT, Finding, Saved, by_seed, label, many, words
 
 from spectra.studies.verdicts import difference
 
@@ -34,7 +34,7 @@ def decide(saved: Saved) -> Finding:
     groups = {f"{label(r)}, α = {rule}": g for rule, runs in rules.items() for r, g in runs.groupby("rank")}
     return Finding(
         "alpha",
-        [difference(claim, highest["8"], highest["2r"], claimed=saved.many, measure="{} intruders")],
+        [difference(claim, highest["8"], highest["2r"], claimed=many(saved.runs()), measure="{} intruders")],
         f"intruders: {words(groups, **{COUNT: 1, 'accuracy': 2, 'forgetting': 2})}",
     )
 

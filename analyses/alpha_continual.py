@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from common import ALPHA_TIMES_RATE, GRIDS, Setting, each_base, keep
-from saved import Finding, Saved, by_seed, words
+from saved import Finding, Saved, by_seed, ceiling, many, words
 from six_tasks import after_all, in_a_row
 
 import spectra
@@ -49,13 +49,13 @@ def decide(saved: Saved) -> Finding | None:
     counts, losses = (
         [by_seed(groups[run], column) for run in (EIGHT, TWICE_THE_RANK)] for column in ("intruders", LOSS)
     )
-    enough = max(0.0, 0.2 * losses[1].clip(upper=saved.ceiling).mean())
+    enough = max(0.0, 0.2 * losses[1].clip(upper=ceiling(table)).mean())
     more, forgets = "over six tasks α = 8 gathers more at rank 64", "over six tasks α = 8 forgets more at rank 64"
     return Finding(
         "alpha_continual",
         [
-            difference(more, *counts, claimed=saved.many, measure="{} intruders"),
-            difference(forgets, *losses, claimed=enough, measure="{} nats", ceiling=saved.ceiling),
+            difference(more, *counts, claimed=many(table), measure="{} intruders"),
+            difference(forgets, *losses, claimed=enough, measure="{} nats", ceiling=ceiling(table)),
         ],
         f"after six tasks: {words(groups, **COLUMNS)}",
     )

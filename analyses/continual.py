@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 from common import GRIDS, Setting, each_base, keep
-from saved import Finding, Saved, by_seed, words
+from saved import Finding, Saved, by_seed, ceiling, many, words
 from six_tasks import after_all, in_a_row
 
 import spectra
@@ -79,7 +79,7 @@ def decide(saved: Saved) -> Finding | None:
         "continual",
         [
             difference(
-                "over six tasks LoRA gathers more intruders", *counts, claimed=saved.many, measure="{} intruders"
+                "over six tasks LoRA gathers more intruders", *counts, claimed=many(table), measure="{} intruders"
             ),
             difference(
                 "over six tasks LoRA loses more of earlier tasks", *losses, claimed=0.02, measure="{} of accuracy"
@@ -87,17 +87,15 @@ def decide(saved: Saved) -> Finding | None:
         ],
         f"after six tasks: {words(groups, **COLUMNS)}; untouched base, average accuracy "
         f"{table[table['stage'] == 0]['accuracy'].mean():.3f}; learned beyond two standard errors by both: "
-        f"{', '.join(tasks) or 'none'}{collapsed(end, saved.ceiling)}",
+        f"{', '.join(tasks) or 'none'}{collapsed(end, ceiling(table))}",
     )
 
 
-def collapsed(end: pd.DataFrame, ceiling: float) -> str:
+def collapsed(end: pd.DataFrame, most: float) -> str:
     """In words, how many models no longer tell anything on the text; "" if none."""
-    count = int((end["rise of the text's loss"] > ceiling - 0.01).sum())
+    count = int((end["rise of the text's loss"] > most - 0.01).sum())
     return (
-        f"; {count} of {len(end)} models tell nothing on the text any more (ceiling {ceiling:.2f} nats)"
-        if count
-        else ""
+        f"; {count} of {len(end)} models tell nothing on the text any more (ceiling {most:.2f} nats)" if count else ""
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 
 from common import Setting, each_base, keep
-from saved import COUNT, Finding, Saved, learned, left_out
+from saved import COUNT, Finding, Saved, ceiling, learned, left_out
 
 from spectra.studies.columns import FIELDS
 from spectra.studies.verdicts import trend
@@ -39,7 +39,7 @@ def decide(saved: Saved) -> Finding:
     runs = runs.assign(setting=[" ".join(map(str, row)) for row in runs[keys].to_numpy()]).set_index("setting")
     known = learned(runs)
     count, size, forgetting = (known[column] for column in (COUNT, SIZE, "forgetting"))
-    options = {"claimed": 0.5, "unit": "settings", "ceiling": saved.ceiling}
+    options = {"claimed": 0.5, "unit": "settings", "ceiling": ceiling(runs)}
     combined = size * known["effective_rank"] ** 0.5
     return Finding(
         "correlation",
@@ -50,7 +50,7 @@ def decide(saved: Saved) -> Finding:
         ],
         f"size alone: {trend('', size, forgetting, **options)}; size × √effective rank, which was picked among many: "
         f"{trend('', combined, forgetting, **options)}{left_out(runs)}; "
-        f"{int((runs['forgetting'] > saved.ceiling).sum())} of {len(runs)} runs above the ceiling",
+        f"{int((runs['forgetting'] > ceiling(runs)).sum())} of {len(runs)} runs above the ceiling",
     )
 
 

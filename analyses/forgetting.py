@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pandas as pd
 from common import Setting, each_base, keep
-from saved import Finding, Saved, by_seed, label, words
+from saved import Finding, Saved, by_seed, ceiling, label, words
 
 from spectra.studies.verdicts import Verdict, difference, equality, together
 
@@ -36,7 +36,7 @@ def decide(saved: Saved) -> Finding:
     claims, numbers = [], []
     for rule, claim in RULES.items():
         groups = saved.picked(rule)
-        parts = less(saved, groups)
+        parts = less(ceiling(saved.runs()), groups)
         claims.append(together(claim, parts))
         gaps = [
             equality(label(rank), by_seed(g, "accuracy"), by_seed(groups[0.0], "accuracy"), margin=MARGIN, measure="{}")
@@ -53,7 +53,7 @@ def decide(saved: Saved) -> Finding:
     return Finding("forgetting", claims, ". ".join(numbers))
 
 
-def less(saved: Saved, groups: dict[float, pd.DataFrame]) -> list[Verdict]:
+def less(most: float, groups: dict[float, pd.DataFrame]) -> list[Verdict]:
     """Whether each rank forgets less than full tuning."""
     full = by_seed(groups[0.0], "forgetting")
     ranks = [rank for rank in groups if rank]
@@ -62,9 +62,9 @@ def less(saved: Saved, groups: dict[float, pd.DataFrame]) -> list[Verdict]:
             label(rank),
             full,
             by_seed(groups[rank], "forgetting"),
-            claimed=max(0.0, 0.2 * full.clip(upper=saved.ceiling).mean()),
+            claimed=max(0.0, 0.2 * full.clip(upper=most).mean()),
             measure="{} nats",
-            ceiling=saved.ceiling,
+            ceiling=most,
             parts=len(ranks),
         )
         for rank in ranks

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 
 from common import Setting, each_base, keep
-from saved import COUNT, Finding, Saved, by_seed, label, learned, left_out, words
+from saved import COUNT, Finding, Saved, by_seed, label, learned, left_out, many, words
 
 from spectra.studies.verdicts import difference, trend
 
@@ -44,7 +44,7 @@ def decide(saved: Saved) -> Finding:
                 more,
                 by_seed(picked[1.0], COUNT),
                 by_seed(picked[0.0], COUNT),
-                claimed=saved.many,
+                claimed=many(saved.runs()),
                 measure="{} intruders",
             ),
             trend(fewer, equal["rank"], equal[COUNT], claimed=-0.5),

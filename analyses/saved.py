@@ -17,16 +17,9 @@ from spectra.studies.verdicts import Verdict
 
 RESULTS = Path(__file__).parent / "results"
 SWEEPS = (
-    "rank_sweep",
-    "forgetting",
-    "learning_rate",
-    "seeds",
-    "alpha",
-    "dataset_size",
-    "frozen_a",
-    "variants",
-    "correlation",
-)
+    "rank_sweep", "forgetting", "epsilon_and_k", "learning_rate", "seeds", "alpha", "dataset_size", "frozen_a",
+    "variants", "effective_rank", "correlation",
+)  # fmt: skip
 COUNT = "num_intruders_0.8"
 _WORDS = {
     "num_intruders_0.5": "{} intruders at ε = 0.5",
@@ -68,6 +61,7 @@ class Saved:
     def alpha_runs(self, rule: str) -> pd.DataFrame:
         """LoRA's runs with the product of α and the rate the same: α = ``"8"`` or ``"2r"``; none where not saved."""
         table = self.table("alpha")
+        table = table if len(table) else self.table("effective_rank")  # the same runs
         return table[table["rule"] == rule] if len(table) else self.runs().iloc[:0]
 
     def picked(self, rule: str = "largest") -> dict[float, pd.DataFrame]:
@@ -77,17 +71,6 @@ class Saved:
         """
         choose = picked_rate if rule == "largest" else most_accurate
         return {rank: choose(group) for rank, group in self.main_runs().groupby("rank")}
-
-    @property
-    def ceiling(self) -> float:
-        """The rise of the text's loss above which a model tells nothing any more; NaN where there is none."""
-        runs = self.runs()
-        return float(runs["ceiling"].iloc[0]) if "ceiling" in runs else math.nan
-
-    @property
-    def many(self) -> float:
-        """How many intruders a claim that there are any needs."""
-        return MANY * float(self.runs()["num_vectors"].max())
 
 
 @dataclass(frozen=True)
@@ -114,6 +97,16 @@ class Finding:
             for one in self.claims
         ]
         return {"study": self.study, "base": base, "claims": claims, "numbers": self.numbers}
+
+
+def ceiling(table: pd.DataFrame) -> float:
+    """The rise of the text's loss above which a model tells nothing any more; NaN where there is none."""
+    return float(table["ceiling"].iloc[0]) if "ceiling" in table else math.nan
+
+
+def many(table: pd.DataFrame) -> float:
+    """How many intruders a claim that there are any needs."""
+    return MANY * float(table["num_vectors"].max())
 
 
 def learned(table: pd.DataFrame) -> pd.DataFrame:

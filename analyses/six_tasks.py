@@ -79,7 +79,10 @@ def in_a_row(
             found = spectra.continual(recipe, tasks, folder, epsilon=0.8, progress=Progress(), **setting.on_text)
             frames.append(found.table.assign(run=label, seed=seed))
     table = pd.concat(frames, ignore_index=True)
-    return table.assign(commonest=table["task"].map(commonest(tasks)))
+    last = sorted(folder.glob("stage-*/model"))[-1]
+    examined = spectra.compare(setting.fields["base"], last, epsilon=0.8).vectors
+    bounds = {"num_vectors": len(examined), "ceiling": setting.bounds["ceiling"]}
+    return table.assign(commonest=table["task"].map(commonest(tasks)), **bounds)
 
 
 def after_all(table: pd.DataFrame) -> pd.DataFrame:

@@ -122,7 +122,7 @@ class World(Saved):
                 learned = at < stage
                 fall = 0.05 * (more + 3) * (stage - at - 1) / 3 if learned else 0.0
                 yield {
-                    "run": run, "seed": seed, "stage": stage, "task": task, "commonest": 0.5,
+                    "run": run, "seed": seed, "stage": stage, "task": task, "commonest": 0.5, "num_vectors": 200, "ceiling": self.ceiling_at,
                     "trained_on": TASKS[stage - 1] if stage else None, "accuracy_standard_error": 0.01,
                     "accuracy": (0.9 - fall if learned else 0.5) + 0.005 * rng.normal(),
                     "num_intruders": 80 + 20 * more + 4 * rng.normal(),
@@ -137,6 +137,9 @@ def _recipes(study: str) -> Iterator[dict[str, Any]]:
     sizes, rates = (1000,), RATES
     if study == "alpha":
         methods, rates = [("lora", rank, alpha) for rank in (1, 8, 64) for alpha in (8.0, 2.0 * rank)], RATES[1:2]
+    elif study == "effective_rank":
+        methods = [methods[0], *(("lora", rank, alpha) for rank in (1, 8, 64) for alpha in (8.0, 2.0 * rank))]
+        rates = RATES[1:2]
     elif study == "dataset_size":
         methods, sizes, rates = methods[1:3], (100, 200, 600, 1000), RATES[1:2]
     elif study == "frozen_a":
