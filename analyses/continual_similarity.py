@@ -1,6 +1,6 @@
 """How do the leading singular vectors look after each of six tasks in a row?
 
-Question: does LoRA add columns that match nothing with every task, where full tuning keeps the base's structure?
+Question: does LoRA add columns that are close to no single vector of the base with every task, and full tuning none?
 Method: seed 0 of the runs of `continual`, full tuning and LoRA of rank 8; the matrix in which LoRA has most intruders
 after the last task, against the original base after each.
 Verdict: the figure, figures/continual_similarity.svg; the counts are those of `continual`.

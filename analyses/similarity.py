@@ -1,7 +1,7 @@
 """How do leading singular vectors look before and after, under full tuning and LoRA?
 
-Question: does the similarity matrix of full tuning stay near the diagonal where LoRA's has columns that match nothing?
-And what does one such column look like beside one that matches?
+Question: does the similarity matrix of full tuning stay near the diagonal where LoRA's has columns that are close to
+no single vector of the base? And what does one such column look like beside one that is close to one?
 Method: seed 0 of the picked runs of `rank_sweep`; the matrix worst off under LoRA of rank 1 (ε = 0.5), ε = 0.8; of
 LoRA's ten leading vectors the least and the best matched one, against all of the base's.
 Verdict: the figures, figures/similarity*.svg and intruder_profile.svg; the counts are those of `rank_sweep`.

@@ -1,4 +1,4 @@
-"""Cosines with all of the base's vectors of a vector that matches none and of one that matches one (paper: Fig. 2)."""
+"""Cosines with all of the base's vectors of a vector close to none of them, and of one close to one (paper: Fig. 2)."""
 
 from gallery import drawn
 

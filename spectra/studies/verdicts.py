@@ -204,7 +204,7 @@ def together(claim: str, parts: Sequence[Verdict]) -> Verdict:
     answers = [part.answer for part in parts]
     answer = next(one for one in (DOES_NOT_HOLD, CANNOT_TELL, HOLDS) if one in answers)
     deciding = [part for part in parts if part.answer == answer]
-    which = f"{deciding[0].claim}; {answer} for {len(deciding)} of {len(parts)} parts"
+    which = f"this part: {deciding[0].claim}; {answer} for {len(deciding)} of {len(parts)} parts"
     return replace(deciding[0], claim=claim, note="; ".join(filter(None, [which, deciding[0].note])))
 
 

@@ -38,6 +38,12 @@ def two_groups(rng: np.random.Generator, effect: float, n: int = 5, m: int = 5) 
     )
 
 
+def three_seeds(rng: np.random.Generator, effect: float) -> Verdict:
+    """As most settings have; claimed: six standard deviations."""
+    a, b = series(rng.normal(size=3) + effect), series(rng.normal(size=3))
+    return difference("a", a, b, claimed=6.0, measure="{}")
+
+
 def counts(rng: np.random.Generator, effect: float) -> Verdict:
     """Poisson counts of three and five seeds; claimed: eight more."""
     a, b = (series(rng.poisson(4.0 + max(more, 0.0), n).astype(float)) for more, n in ((effect, 5), (-effect, 3)))
@@ -80,6 +86,7 @@ def few_levels(rng: np.random.Generator, effect: float) -> Verdict:
 # Each with an effect that is there beyond doubt, one as claimed, and how far the rule may be from its level.
 PLANTED: list[tuple[Draw, float, float | None]] = [
     (two_groups, 12.0, 3.0),
+    (three_seeds, 25.0, 6.0),
     (counts, 30.0, 8.0),
     (paired, 8.0, 2.0),
     (falling, 8.0, 2.0),
