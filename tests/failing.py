@@ -78,13 +78,16 @@ def each_failure(
     *,
     allowed: type[Exception] | tuple[type[Exception], ...],
     error: int = errno.ENOSPC,
+    every: int = 1,
     most: int = 2000,
 ) -> Iterator[str]:
     """Run the action with its first, second, … call failing, until it has none left; yield what failed, after each.
 
+    Where the action takes seconds, `every` leaves some out.
+
     Nothing but `allowed` may come out of it, and something has to fail at all.
     """
-    for number in range(1, most):
+    for number in range(1, most, every):
         with failing(kinds, number, error) as state, suppress(*allowed if isinstance(allowed, tuple) else (allowed,)):
             action()
         if not state.failed:

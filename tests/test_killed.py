@@ -28,8 +28,8 @@ from spectra import cache
 from tests.failing import WRITES, content, failing
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")]
-KILLS = int(os.environ.get("SPECTRA_KILLS", "3"))
-IN_A_ROW = 5  # so many kills before a run may end
+KILLS = int(os.environ.get("SPECTRA_KILLS", "2"))
+IN_A_ROW = min(5, KILLS)  # so many kills before a run may end
 
 
 @dataclass(frozen=True)

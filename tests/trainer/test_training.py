@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import random
 import shutil
@@ -379,12 +378,11 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(resu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
-def test_whatever_call_fails_the_run_goes_on(recipe: Recipe, tmp_path: Path, error: int) -> None:
+def test_whatever_call_fails_the_run_goes_on(recipe: Recipe, tmp_path: Path) -> None:
     recipe = recipe.replace(max_steps=2, resume_points=1, checkpoints=1, rank=1)
     expected = _but_for_time(train(recipe, tmp_path / "whole"))
     path = tmp_path / "run"
-    for failed in each_failure(WRITES, lambda: train(recipe, path), allowed=SpectraError, error=error):
+    for failed in each_failure(WRITES, lambda: train(recipe, path), allowed=SpectraError, every=4):
         assert not any(name.endswith("lock") or ".spectra" in name for name in content(tmp_path)), failed
         assert _but_for_time(train(recipe, path)) == expected, failed
         shutil.rmtree(path)
