@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 import spectra
 
+from .exits import UNUSABLE, say
 from .options import SEED, deliver_study, device, output, resolve_format, text_options
 from .progress import progress
 
@@ -42,3 +44,7 @@ def command(
     with progress("measuring", quiet=quiet) as report:
         study = spectra.forgetting(base, list(tuned), text, progress=report, **options)
     deliver_study(study, chosen, output)
+    if failed := [reason for reason in study.table["reason"] if reason]:
+        others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        say(f"error: {failed[0]}{others}")
+        sys.exit(UNUSABLE)

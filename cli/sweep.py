@@ -86,7 +86,7 @@ def command(
             if len(arguments) > 1:
                 raise click.UsageError("one CONFIG at a time; for checkpoints trained elsewhere add --existing")
             known, own = spectra.load_grid(arguments[0]) if arguments else ({}, {})
-            inside = {name for variant in known.get("variants") or [] if isinstance(variant, dict) for name in variant}
+            inside = {name for variant in _variants(known) for name in variant}
             if clash := sorted(inside & set(chosen)):
                 raise click.UsageError(
                     f"the variants of {arguments[0]} set {', '.join(clash)} themselves; change them there"
@@ -98,6 +98,12 @@ def command(
     click.echo(f"\n{done}; {output / 'runs.parquet'}, {output / 'vectors.parquet'}")
     if len(failed):
         sys.exit(2 if existing else 1)  # a checkpoint that cannot be used is unusable input
+
+
+def _variants(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of a grid that are as they must be; of the others the grid says what is wrong."""
+    variants = fields.get("variants")
+    return [variant for variant in variants if isinstance(variant, dict)] if isinstance(variants, list) else []
 
 
 def _is_number(text: str) -> bool:

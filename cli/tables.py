@@ -35,7 +35,8 @@ def comparison_text(results: Sequence[Any], *, to_file: bool = False) -> str:
         for heading in ("intruders", "matrices"):
             table.add_column(heading, justify="right")
         for result in results:
-            table.add_row(result.tuned, str(result.num_intruders), str(result.num_matrices))
+            intruders = "–" if result.failed else str(result.num_intruders)
+            table.add_row(result.tuned, intruders, str(result.num_matrices))
         console.print(table)
     return _text(console)
 
@@ -75,7 +76,7 @@ def plain_text(frame: Any, *, to_file: bool = False) -> str:
 # What a terminal shows of a study; the files hold every column.
 _SHOWN = {
     "sweep": r"accuracy|perplexity|num_intruders_.*|effective_rank|forgetting",  # and what was varied
-    "forgetting": r"model|loss|standard_error|rise|rise_standard_error",
+    "forgetting": r"model|loss|standard_error|rise|rise_standard_error|reason",
     "intervention": r"target|lambda|accuracy|perplexity|forgetting|forgetting_over_intruder.*|percent_.*",
     "continual": r"stage|trained_on|task|accuracy|num_intruders|num_new_intruders|forgetting",
     "dynamics": r"step|accuracy|num_intruders.*|spike_ratio",
@@ -132,6 +133,10 @@ def _cell(value: Any) -> str:
 
 
 def _print_comparison(console: Console, result: Any) -> None:
+    if result.failed:
+        console.print(f"{result.tuned}: {result.summary()}", highlight=False)
+        console.print()
+        return
     ordered = result.worst_first()
     shown = ordered if len(ordered) <= _MAX_ROWS + 3 else ordered.head(_MAX_ROWS)
     rest = ordered.iloc[len(shown) :]

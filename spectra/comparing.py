@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import numpy as np
@@ -19,7 +20,7 @@ from .files import fingerprint
 from .frames import matrices_frame, skipped_frame
 from .intruders import check_options
 from .measuring import Measuring, Progress, measure, none_measurable
-from .weights import Adapter, Checkpoint, Skipped, locate, open_checkpoint, pair
+from .weights import Adapter, Checkpoint, Pairing, Skipped, locate, open_checkpoint, pair
 from .weights.pairs import UNCHANGED
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def compare(
     Raises
     ------
     CheckpointError, PairingError
-        If a side cannot be opened, the two do not belong together, or they are equal.
+        If the base, or every tuned one, cannot be opened or read, they do not belong together, or they are equal. Of
+        several tuned ones, one like this is a result that has `failed`, with the reason.
     SpectraError
         If the device is not there.
     ValueError
@@ -112,57 +114,113 @@ def compare(
     check_device(device)
     started = time.perf_counter()
     many = isinstance(tuned, (list, tuple))
-    opened_base = open_checkpoint(base)
-    others = [open_checkpoint(one) for one in (tuned if many else [tuned])]
-    if not others:
-        raise PairingError("no tuned checkpoint to compare with the base; pass at least one")
     include, exclude = ((one,) if isinstance(one, str) else tuple(one) for one in (include, exclude))
-    pairings = [pair(opened_base, other, include=include, exclude=exclude) for other in others]
+    opened_base = open_checkpoint(base)
+    all_tuned = [_opened(opened_base, source, include, exclude) for source in (tuned if many else [tuned])]
+    if not all_tuned:
+        raise PairingError("no tuned checkpoint to compare with the base; pass at least one")
     options = Measuring(k, epsilons, side, method, ranks, _DTYPES[dtype], device)
-    for other, pairing in zip(others, pairings, strict=True) if many else ():  # before the work on the rest, not after
-        if skipped := none_measurable(pairing, options):
-            raise _nothing_to_show(opened_base, other, skipped)
-    tables = measure(pairings, options, progress)
-    base_origin = _origin(opened_base)
-    results = []
-    for other, pairing, (rows, skipped) in zip(others, pairings, tables, strict=True):
-        if not rows:
-            raise _nothing_to_show(opened_base, other, skipped)
-        provenance = {
-            "base": base_origin,
-            "tuned": _origin(other),
-            "dropped_prefixes": {"base": pairing.dropped_prefixes[0], "tuned": pairing.dropped_prefixes[1]},
-            "matched": len(pairing.pairs),
-            "k": k,
-            "epsilons": list(epsilons),
-            "side": side,
-            "method": method,
-            "ranks": ranks,
-            "include": list(include),
-            "exclude": list(exclude),
-            "dtype": dtype,
-            "device": device,
-            "versions": {
-                "spectra": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "seconds": round(time.perf_counter() - started, 3),
-        }
-        results.append(
-            Comparison(
-                opened_base.label,
-                other.label,
-                k,
-                epsilons[0],
-                side,
-                matrices_frame(_with_unique_modules(rows)),
-                skipped_frame([asdict(entry) for entry in skipped]),
-                provenance,
-            )
+    _measure([one for one in all_tuned if one.failure is None], opened_base, options, progress)
+    failures = [one.failure for one in all_tuned if one.failure is not None]
+    if len(failures) == len(all_tuned):
+        raise failures[0]
+    shared = {
+        "base": _origin(opened_base),
+        "k": k,
+        "epsilons": list(epsilons),
+        "side": side,
+        "method": method,
+        "ranks": ranks,
+        "include": list(include),
+        "exclude": list(exclude),
+        "dtype": dtype,
+        "device": device,
+        "versions": {
+            "spectra": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    results = [
+        Comparison(
+            _in_unicode(opened_base.label),
+            one.label,
+            k,
+            epsilons[0],
+            side,
+            matrices_frame(_with_unique_modules(one.rows)),
+            skipped_frame([asdict(entry) for entry in one.skipped]),
+            shared | one.provenance(),
         )
+        for one in all_tuned
+    ]
     return results if many else results[0]
+
+
+@dataclass
+class _Tuned:
+    """One tuned checkpoint on its way to a result."""
+
+    label: str
+    checkpoint: Checkpoint | Adapter | None = None
+    pairing: Pairing | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    failure: SpectraError | None = None  # why there is nothing to show of it
+
+    def fail(self, failure: SpectraError) -> None:
+        self.failure = failure
+        self.skipped = self.skipped or [Skipped(self.label, str(failure), problem=True)]
+
+    def provenance(self) -> dict[str, Any]:
+        """Where it came from, and why it failed, if it did."""
+        if self.failure is not None:
+            return {"tuned": {"source": self.label}, "failed": str(self.failure)}
+        assert self.checkpoint is not None  # as it did not fail
+        assert self.pairing is not None
+        base, tuned = self.pairing.dropped_prefixes
+        return {
+            "tuned": _origin(self.checkpoint),
+            "dropped_prefixes": {"base": base, "tuned": tuned},
+            "matched": len(self.pairing.pairs),
+        }
+
+
+def _opened(base: Checkpoint | Adapter, source: Any, include: Iterable[str], exclude: Iterable[str]) -> _Tuned:
+    """Opened and paired with the base, or why not: one of many that cannot be read does not lose the others."""
+    tuned = _Tuned(_in_unicode(str(source) if isinstance(source, (str, Path)) else type(source).__name__))
+    try:
+        tuned.checkpoint = open_checkpoint(source)
+        tuned.label = _in_unicode(tuned.checkpoint.label)
+        tuned.pairing = pair(base, tuned.checkpoint, include=include, exclude=exclude)
+    except SpectraError as error:
+        tuned.fail(error)
+    return tuned
+
+
+def _measure(
+    several: Sequence[_Tuned], base: Checkpoint | Adapter, options: Measuring, progress: Progress | None
+) -> None:
+    """Fill in the rows of each; one by one where a file among them turns out to be damaged."""
+    try:
+        tables = measure([one.pairing for one in several if one.pairing is not None], options, progress)
+    except SpectraError as error:
+        if len(several) == 1:
+            several[0].fail(error)
+        else:
+            for one in several:
+                _measure([one], base, options, progress)
+        return
+    for one, (one.rows, one.skipped) in zip(several, tables, strict=True):
+        if not one.rows and one.checkpoint is not None:
+            one.fail(_nothing_to_show(base, one.checkpoint, one.skipped))
+
+
+def _in_unicode(label: str) -> str:
+    """A path whose bytes are no text, in a form that every file and terminal takes."""
+    return label.encode("utf-8", "backslashreplace").decode()
 
 
 def differs(base: Any, tuned: Any) -> bool:
@@ -182,10 +240,10 @@ def _with_unique_modules(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _origin(checkpoint: Checkpoint | Adapter) -> dict[str, Any]:
     return {
-        "source": checkpoint.label,
+        "source": _in_unicode(checkpoint.label),
         "kind": checkpoint.kind,
         "revision": checkpoint.revision,
-        "files": [fingerprint(path) for path in checkpoint.files],
+        "files": [fingerprint(path) | {"path": _in_unicode(str(path))} for path in checkpoint.files],
     }
 
 

@@ -67,10 +67,11 @@ class Comparison:
         ResultError
             If nothing was compared: none is not a count.
         """
-        self._need_matrices()
+        self.check_compared()
         return int(self.matrices["num_intruders"].sum())
 
-    def _need_matrices(self) -> None:
+    def check_compared(self) -> None:
+        """Raise ResultError, with the reason, if nothing was compared."""
         if self.failed:
             raise ResultError(f"{self.tuned}: nothing of it was compared ({self.failed}); leave it out")
 
@@ -94,7 +95,7 @@ class Comparison:
         base_singular_value, novelty (``1 − ‖Pu‖²``, ``P`` the projector on the base's ``2k`` leading vectors; NaN in
         results from before it was measured), is_intruder.
         """
-        self._need_matrices()
+        self.check_compared()
         frames = [
             vectors_frame(self.matrices, suffix) for suffix in ("", "_right") if f"max_cosine{suffix}" in self.matrices
         ]
@@ -130,7 +131,7 @@ class Comparison:
         ResultError
             If `k` is more than were examined.
         """
-        self._need_matrices()
+        self.check_compared()
         if k is not None and not 0 <= k <= self.k:
             raise ResultError(f"this result holds the {self.k} leading vectors, not {k}; compare again with k={k}")
         least, most = (
@@ -145,7 +146,7 @@ class Comparison:
         Those whose best cosine is below the 99% point of a random direction's. The certified method stops at bounds
         below `epsilon`, which seldom decides it; the exact one always does.
         """
-        self._need_matrices()
+        self.check_compared()
         limits = self.matrices["null_cosine_q99"]
         least, most = (
             sum(sum(c < limit for c in cosines) for cosines, limit in zip(bounds, limits, strict=True))
@@ -161,7 +162,7 @@ class Comparison:
         ResultError
             If none or several match.
         """
-        self._need_matrices()
+        self.check_compared()
         names = self.matrices["name"]
         hits = names[names == name] if (names == name).any() else names[names.str.contains(name, regex=False)]
         if len(hits) != 1:
@@ -221,7 +222,7 @@ class Comparison:
 
         Its ``max_cosine_upper`` is there as ``lowest_cosine``: some vector's best cosine is at most this.
         """
-        self._need_matrices()
+        self.check_compared()
         lowest = self.matrices["max_cosine_upper"].map(lambda cosines: min(cosines, default=math.nan))
         return self.matrices.assign(lowest_cosine=lowest).sort_values(
             ["num_intruders", "lowest_cosine"], ascending=[False, True], kind="stable"

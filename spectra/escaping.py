@@ -39,6 +39,13 @@ def printable(text: str, most: int | None = None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shown(value: Any) -> str:
+    """Any value as Python writes it, in a message: printable, and never longer than a line takes."""
+    if isinstance(value, int) and value.bit_length() > 128:  # Python itself refuses to write more than 4,300 digits
+        return f"a number of {value.bit_length()} bits"
+    return printable(repr(value), 80)
+
+
 def markdown(text: str) -> str:
     r"""`text` for a Markdown table or paragraph, where it shows as it is and means nothing.
 

@@ -29,7 +29,7 @@ def read_parquet(path: str | Path, *, error: type[SpectraError] = SpectraError) 
 
     size = regular_file(path, error=error).st_size
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
             about = file.metadata
             unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
             if max(size, unpacked) > MAX_TEXT or about.num_rows > _MAX_ROWS or about.num_columns > _MAX_COLUMNS:
@@ -41,6 +41,18 @@ def read_parquet(path: str | Path, *, error: type[SpectraError] = SpectraError) 
     except (OSError, ValueError, TypeError, OverflowError, MemoryError, pyarrow.ArrowException) as reason:
         said = str(reason).strip().split("\n")[0].rstrip(".")
         raise error(f"{path}: cannot be read as Parquet ({said}); save it again") from reason
+
+
+def read_parquet_frame(path: str | Path, *, error: type[SpectraError] = SpectraError) -> pd.DataFrame:
+    """The same as a data frame, by the file's own types, whatever pandas once noted in it."""
+    import pyarrow
+
+    table = read_parquet(path, error=error)
+    try:
+        return pd.DataFrame(table.to_pandas(ignore_metadata=True))
+    except (ValueError, TypeError, OverflowError, MemoryError, pyarrow.ArrowException) as reason:
+        said = str(reason).strip().split("\n")[0].rstrip(".")
+        raise error(f"{path}: holds what no table takes ({said}); save it again") from reason
 
 
 def read_csv(path: str | Path, *, error: type[SpectraError] = SpectraError, **options: Any) -> pd.DataFrame:

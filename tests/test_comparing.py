@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import math
+import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,18 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
 import spectra
-from spectra import CheckpointError, PairingError, compare
+from spectra import (
+    CheckpointError,
+    PairingError,
+    ResultError,
+    SpectraError,
+    compare,
+    open_checkpoint,
+    read_comparisons,
+    report,
+    write_comparisons,
+)
+from spectra.results import to_markdown
 from tests.oracles import paper_max_cosines, pico_model, pico_state, planted, randomise_adapter, tuned_state
 
 NUMBERS = ["effective_rank", "stable_rank", "delta_norm", "relative_delta", "spike_ratio", "intruder_energy_share"]
@@ -246,21 +261,89 @@ def test_an_identical_pair_is_an_error() -> None:
         compare(pico_state(), pico_state())
 
 
-@pytest.mark.parametrize("useless", ["equal", "all NaN"])
-def test_of_many_one_with_nothing_to_show_is_told_before_the_work(
-    useless: str, monkeypatch: pytest.MonkeyPatch
+def _truncated(path: Path) -> Path:
+    save_file(tuned_state(pico_state()), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    return path
+
+
+def _with_unreadable_matrix(path: Path) -> Any:
+    """Opens and pairs, and fails when its second matrix is read."""
+    save_file(tuned_state(pico_state(), seed=3), path)
+    opened = open_checkpoint(path)
+    name = "layers.1.self_attn.q_proj.weight"
+
+    def load(index: int | None) -> torch.Tensor:
+        raise CheckpointError(f"{path}: {name} cannot be read; download it again")
+
+    stored = dict(opened.tensors)
+    stored[name] = dataclasses.replace(stored[name], load=load)
+    return dataclasses.replace(opened, tensors=stored)
+
+
+USELESS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "equal": (lambda path: pico_state(), "all 4 matrices are equal"),
+    "all NaN": (lambda path: {n: t * math.nan for n, t in pico_state().items()}, "holds 144 NaN"),
+    "absent": (lambda path: path, "no such file"),
+    "truncated": (_truncated, "x.safetensors"),
+    "unreadable": (_with_unreadable_matrix, "cannot be read; download it again"),
+    "of another model": (lambda path: {"other.weight": torch.randn(3, 3)}, "other"),
+}
+
+
+@pytest.mark.parametrize("kind", USELESS)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_useless_of_many_is_an_entry_and_the_others_are_as_without_it(
+    tmp_path: Path, kind: str, place: int
 ) -> None:
+    make, reason = USELESS[kind]
+    useless = make(tmp_path / "x.safetensors")
     base = pico_state()
-    others = [tuned_state(base, seed=seed) for seed in range(2)]
-    last = {name: tensor * (1.0 if useless == "equal" else float("nan")) for name, tensor in base.items()}
-    assert len(compare(base, others)) == 2
+    good = [tuned_state(base, seed=seed) for seed in range(2)]
+    results = compare(base, [*good[:place], useless, *good[place:]])
+    assert [bool(result.failed) for result in results] == [at == place for at in range(3)]
+    for result, tuned in zip([r for r in results if not r.failed], good, strict=True):
+        pd.testing.assert_frame_equal(result.matrices, compare(base, tuned).matrices)
+    failed = results[place]
+    assert reason in failed.failed
+    assert len(failed.skipped) > 0
+    for ask in (
+        lambda: failed.num_intruders,
+        lambda: failed.count(0.5),
+        lambda: failed.vectors,
+        failed.worst_first,
+        failed.at_chance_bounds,
+    ):
+        with pytest.raises(ResultError, match="nothing of it was compared"):
+            ask()
+    with pytest.raises(SpectraError, match=reason):  # and nothing else: it is an error, as one alone
+        compare(base, [useless, useless])
+    with pytest.raises(SpectraError, match=reason):
+        compare(base, useless)
 
-    def no_work(*_: object) -> None:
-        raise AssertionError("a matrix was examined first")
 
-    monkeypatch.setattr("spectra.measuring.BaseMatrix", no_work)
-    with pytest.raises((CheckpointError, PairingError), match=r"all 4 matrices are equal|holds 144 NaN"):
-        compare(base, [*others, last])
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_a_useless_one_is_saved_with_the_others(tmp_path: Path, suffix: str) -> None:
+    base = pico_state()
+    results = compare(base, [base, tuned_state(base)])
+    write_comparisons(results, tmp_path / f"r{suffix}")
+    back = read_comparisons(tmp_path / f"r{suffix}")
+    assert [result.failed for result in back] == [result.failed for result in results]
+    assert back[1].num_intruders == results[1].num_intruders
+    pd.testing.assert_frame_equal(back[0].skipped, results[0].skipped)
+    assert "all 4 matrices are equal" in report(back)
+    assert "all 4 matrices are equal" in to_markdown(back).decode()
+
+
+def test_a_path_that_is_no_text_is_shown(tmp_path: Path) -> None:
+    place = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.safetensors")
+    save_file(pico_state(), tmp_path / "x.safetensors")
+    (tmp_path / "x.safetensors").rename(place)
+    result = compare(place, tuned_state(pico_state()))
+    assert result.base.endswith("caf\\udce9.safetensors")
+    for suffix in (".json", ".csv", ".parquet"):
+        result.write(tmp_path / f"r{suffix}")
+        assert read_comparisons(tmp_path / f"r{suffix}")[0].base == result.base
 
 
 def test_several_stacks_are_told_apart() -> None:

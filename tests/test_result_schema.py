@@ -194,7 +194,7 @@ def test_mutated_results_are_refused_or_taken(tmp_path: Path, document: dict[str
     generator = random.Random(0)
     path = tmp_path / "r.json"
     taken = 0
-    cases = int(os.environ.get("SPECTRA_CASES", "100"))
+    cases = int(os.environ.get("SPECTRA_CASES", "40"))
     for number in range(cases):
         edited = mutated(copy.deepcopy(document), generator)
         path.write_text(json.dumps(edited))
@@ -204,7 +204,7 @@ def test_mutated_results_are_refused_or_taken(tmp_path: Path, document: dict[str
             continue
         taken += 1
         for result in results:
-            use(result, tmp_path, draw=number % 50 == 0)
+            use(result, tmp_path, draw=number % 20 == 0)
     assert 0 < taken < cases
 
 

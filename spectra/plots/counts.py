@@ -85,7 +85,10 @@ def plot_count_by_k(
 
 
 def _as_list(results: Comparison | Sequence[Comparison]) -> list[Comparison]:
-    return [results] if isinstance(results, Comparison) else list(results)
+    results = [results] if isinstance(results, Comparison) else list(results)
+    for result in results:
+        result.check_compared()
+    return results
 
 
 def _labels(results: Sequence[Comparison], labels: Sequence[str] | None) -> list[str]:

@@ -28,6 +28,7 @@ def plot_intruder_map(result: Comparison, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
+    result.check_compared()
     table = result.matrices.assign(module=result.matrices["module"].str.replace(r"\[\d+\]$", "", regex=True))
     layers = sorted(set(table["layer"].dropna().astype(int)))
     columns: list[int | None] = [*layers, *([None] if table["layer"].isna().any() else [])]

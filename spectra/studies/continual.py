@@ -81,7 +81,11 @@ def continual(
     check_options(k=k, epsilon=epsilon, side="left", method="auto")
     check_device(device)
     path = Path(path)
-    if not all(isinstance(task, str) or (isinstance(task, dict) and "task" in task) for task in tasks):
+    if not all(
+        isinstance(task, str)
+        or (isinstance(task, dict) and "task" in task and all(isinstance(name, str) for name in task))
+        for task in tasks
+    ):
         raise RecipeError("tasks: each is a task, or a mapping of recipe fields with `task` among them")
     plans = [recipe.replace(**({"task": task} if isinstance(task, str) else task)) for task in tasks]
     if not plans:

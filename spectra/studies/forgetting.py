@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..devices import check_device
-from ..errors import CheckpointError
+from ..errors import CheckpointError, SpectraError
 from ..files import fingerprint
 from ..trainer.loading import (
     OBJECTIVES,
@@ -71,12 +72,13 @@ def forgetting(
     -------
     Study
         A row a model, the base's first: ``model``, ``loss`` (nats a prediction), ``standard_error``, ``rise`` and
-        ``rise_standard_error`` over the base on the same sequences, ``num_sequences``, ``num_predictions``.
+        ``rise_standard_error`` over the base on the same sequences, ``num_sequences``, ``num_predictions``; `reason`
+        why one of several could not be measured, empty for the others.
 
     Raises
     ------
     SpectraError
-        If the base is no such model, the text is too short, or a tuned one does not fit.
+        If the base is no such model, the text is too short, or no tuned one fits and has a finite loss.
     """
     reference = Reference(
         base,
@@ -88,14 +90,24 @@ def forgetting(
         device=device,
         seed=seed,
     )
-    opened = [open_checkpoint(one) for one in (tuned if isinstance(tuned, (list, tuple)) else [tuned])]
-    rows = [{"model": str(base), **reference.row(reference.base_losses)}]
-    for done, one in enumerate(opened):
-        if progress:
-            progress(done, len(opened), one.label)
-        rows.append({"model": one.label, **reference.measure(one)})
+    sources = list(tuned) if isinstance(tuned, (list, tuple)) else [tuned]
+    rows: list[dict[str, Any]] = [{"model": str(base), **reference.row(reference.base_losses), "reason": ""}]
+    failures: list[SpectraError] = []
+    for done, source in enumerate(sources):
+        label = str(source) if isinstance(source, (str, Path)) else type(source).__name__
+        try:
+            opened = open_checkpoint(source)
+            label = opened.label
+            if progress:
+                progress(done, len(sources), label)
+            rows.append({"model": label, **reference.measure(opened), "reason": ""})
+        except SpectraError as error:  # the others are measured all the same
+            failures.append(error)
+            rows.append({"model": label, "reason": str(error)})
+    if failures and len(failures) == len(sources):
+        raise failures[0]
     if progress:
-        progress(len(opened), len(opened), "done")
+        progress(len(sources), len(sources), "done")
     return Study("forgetting", pd.DataFrame(rows), reference.provenance)
 
 
@@ -161,7 +173,13 @@ class Reference:
         """The row of one tuned checkpoint."""
         self.restore()
         graft(self.model, tuned)
-        return self.row(self.losses())
+        losses = self.losses()
+        if not math.isfinite(losses.mean):
+            raise CheckpointError(
+                f"{tuned.label}: its loss on this text is {losses.mean}, as its weights hold NaN, Inf or values "
+                "without bound; spectra compare says where"
+            )
+        return self.row(losses)
 
     def row(self, losses: Losses) -> dict[str, float]:
         """Loss and its rise over the base's, with standard errors."""

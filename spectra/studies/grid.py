@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
+from ..escaping import shown
 from ..intruders import METHODS
 from ..trainer import Recipe
 from ..trainer.loading import OBJECTIVES
@@ -24,12 +26,18 @@ OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: bool(v) and all(type(e) in (int, float) and 0 < e <= 1 for e in (v if isinstance(v, list) else [v])),
     ),
     "text": ("a file, a data set or self", lambda v: isinstance(v, str)),
-    "objective": (f"one of auto, {', '.join(OBJECTIVES)}", lambda v: v in ("auto", *OBJECTIVES)),
+    "objective": (f"one of auto, {', '.join(OBJECTIVES)}", lambda v: isinstance(v, str) and v in ("auto", *OBJECTIVES)),
     "num_sequences": ("a whole number above one", lambda v: type(v) is int and v > 1),
     "length": ("a whole number of at least 8", lambda v: type(v) is int and v >= 8),
     "device": ("cpu, cuda, cuda:1, …", lambda v: isinstance(v, str)),
-    "method_of_comparison": (f"one of auto, {', '.join(METHODS)}", lambda v: v in ("auto", *METHODS)),
+    "method_of_comparison": (
+        f"one of auto, {', '.join(METHODS)}",
+        lambda v: isinstance(v, str) and v in ("auto", *METHODS),
+    ),
 }
+
+
+MAX_RUNS = 10_000  # of a grid: more is a slip, at minutes a run
 
 
 def load_grid(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -43,7 +51,7 @@ def load_grid(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     values = read_mapping(path, "a sweep is a mapping of recipe fields to values or lists of values")
     for name, value in values.items():
         if name in OPTIONS and not OPTIONS[name][1](value):
-            raise RecipeError(f"{path}: {name} must be {OPTIONS[name][0]}, got {value!r}")
+            raise RecipeError(f"{path}: {name} must be {OPTIONS[name][0]}, got {shown(value)}")
     return {k: v for k, v in values.items() if k not in OPTIONS}, {k: v for k, v in values.items() if k in OPTIONS}
 
 
@@ -60,7 +68,7 @@ def recipes(fields: Mapping[str, Any]) -> dict[str, Recipe]:
     Raises
     ------
     RecipeError
-        If a field is unknown or a value does not fit.
+        If a field is unknown, a value does not fit, or there are more than 10,000 combinations.
 
     Examples
     --------
@@ -71,16 +79,22 @@ def recipes(fields: Mapping[str, Any]) -> dict[str, Recipe]:
     """
     shared = {name: value for name, value in fields.items() if name != "variants"}
     found: dict[str, Recipe] = {}
+    asked = 0
     variants = fields.get("variants") or [{}]
     if not isinstance(variants, (list, tuple)):
         raise RecipeError("variants: a list of mappings of recipe fields")
     for variant in variants:
         if not isinstance(variant, Mapping):
-            raise RecipeError(f"variants: {variant!r} is not a mapping of recipe fields")
+            raise RecipeError(f"variants: {shown(variant)} is not a mapping of recipe fields")
         axes = {
             name: value if isinstance(value, (list, tuple)) and name != "text_fields" else [value]
             for name, value in {"resume_points": 0, **shared, **variant}.items()
         }
+        asked += math.prod(map(len, axes.values()))
+        if asked > MAX_RUNS:  # known before the first is made
+            raise RecipeError(
+                f"a grid of {asked:,} runs or more, beyond {MAX_RUNS:,}; list fewer values, or make several"
+            )
         if empty := [name for name, value in axes.items() if len(value) == 0]:
             raise RecipeError(f"{empty[0]}: an empty list makes no run; give it a value")
         for values in itertools.product(*axes.values()):
@@ -98,12 +112,12 @@ def run_name(recipe: Recipe) -> str:
 
 def _recipe(values: dict[str, Any]) -> Recipe:
     if isinstance(values.get("alpha"), str):
-        rule = re.fullmatch(r"(\d*\.?\d*)r", values["alpha"])
+        rule = re.fullmatch(r"(\d+\.?\d*|\.\d+)?r", values["alpha"])
         if not rule:
-            raise RecipeError(f"alpha: {values['alpha']!r} is neither a number nor a rule such as 2r")
+            raise RecipeError(f"alpha: {shown(values['alpha'])} is neither a number nor a rule such as 2r")
         rank = values.get("rank", Recipe.rank)
         if not isinstance(rank, int):
-            raise RecipeError(f"rank must be of type int, got {rank!r}")
+            raise RecipeError(f"rank must be of type int, got {shown(rank)}")
         values["alpha"] = float(rule[1] or 1) * rank
     if values.get("method") == "full":  # has neither: one run, however many ranks the others have
         values = {name: value for name, value in values.items() if name not in ("rank", "alpha")}

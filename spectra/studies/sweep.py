@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from ..comparing import compare
-from ..comparison import Comparison
 from ..devices import check_device
 from ..errors import RecipeError, ResultError, SpectraError
 from ..files import claimed, make_folder, remove_leftovers, whole_files
@@ -166,32 +165,20 @@ def sweep_existing(
     check_device(device)
     options: dict[str, Any] = {"k": k, "epsilon": epsilon_list(epsilon), "method": method_of_comparison}
     rows, frames = [], []
-    results: list[Comparison | SpectraError] = []
-    try:  # all at once, as they share the base's work
-        results += compare(base, tuned, device=device, progress=progress, **options)
-    except SpectraError:  # one of them at least is unusable
-        for done, one in enumerate(tuned):
-            if progress:
-                progress(done, len(tuned), str(one))
-            try:
-                results.append(compare(base, one, device=device, **options))
-            except SpectraError as error:
-                results.append(error)
+    results = compare(base, tuned, device=device, progress=progress, **options)
     names: list[str] = []
     for one, result in zip(tuned, results, strict=True):
         place = str(one) if isinstance(one, (str, Path)) else ""
         known = existing_columns(Path(place) if place else None)
-        name = place or (result.tuned if isinstance(result, Comparison) else type(one).__name__)
+        name = place or result.tuned
         names.append(name)
         if (before := names.count(name)) > 1:
             name = f"{name} ({before})"
-        if isinstance(result, SpectraError):
-            rows.append({"run": name, "status": "failed", "reason": str(result), **known})
+        if result.failed:
+            rows.append({"run": name, "status": "failed", "reason": result.failed, **known})
             continue
         rows.append({"run": name, "status": "done", "reason": "", **known, **comparison_columns(result)})
         frames.append(vector_columns(result).assign(run=name))
-    if not frames:
-        raise SpectraError(rows[0]["reason"] if rows else "no checkpoints were given")
     return _finished(rows, frames, {"base": str(base), **options}, Path(path) if path else None)
 
 

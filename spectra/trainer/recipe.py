@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,15 @@ from typing import Any
 import yaml
 
 from ..errors import RecipeError
+from ..escaping import shown
 from ..files import whole_file
+from ..text_files import read_json, read_yaml
 
 # α · lr of the paper's runs, whatever the rank (arXiv 2410.21228, appendix on training).
 _ALPHA_TIMES_RATE = 2.4e-3
 _FULL_RATE = 1e-5
+# Beyond these a number is a slip, and overflows further on.
+_LARGEST, _LARGEST_FRACTION = 10**9, 1e30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ class Recipe:
         from .methods import METHODS
 
         if self.method not in METHODS:
-            raise RecipeError(f"method {self.method!r} is not one of {', '.join(METHODS)}")
+            raise RecipeError(f"method {shown(self.method)} is not one of {', '.join(METHODS)}")
         for name in (
             "rank",
             "batch_size",
@@ -99,8 +102,9 @@ class Recipe:
             "epochs",
         ):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise RecipeError(f"{name} must be above zero and finite, got {value}")
+            most = _LARGEST if isinstance(value, int) else _LARGEST_FRACTION
+            if value is not None and not 0 < value <= most:
+                raise RecipeError(f"{name} must be above zero and at most {most:g}, got {shown(value)}")
         if self.max_length < 2:
             raise RecipeError("max_length must be at least 2: of one token nothing can be predicted")
         if not 0 <= self.seed < 2**32:
@@ -108,8 +112,8 @@ class Recipe:
         if not 0 <= self.warmup_ratio < 1:
             raise RecipeError(f"warmup_ratio must lie in [0, 1), got {self.warmup_ratio}")
         for name in ("resume_points", "checkpoints"):
-            if getattr(self, name) < 0:
-                raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) <= _LARGEST:
+                raise RecipeError(f"{name} must lie in [0, {_LARGEST:g}], got {shown(getattr(self, name))}")
 
     @property
     def lora_alpha(self) -> float:
@@ -141,17 +145,19 @@ class Recipe:
             If a field is unknown, missing, of the wrong type or out of range.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in fields:
+                near = difflib.get_close_matches(str(name), fields, n=1)
+                raise RecipeError(
+                    f"a recipe has no field {shown(name)}" + (f"; did you mean {near[0]!r}?" if near else "")
+                )
         # YAML takes 1e-4, without a point, for text.
         values = {
-            name: _as_number(value) if name in fields and "float" in str(fields[name].type) else value
-            for name, value in values.items()
+            name: _as_number(value) if "float" in str(fields[name].type) else value for name, value in values.items()
         }
         for name, value in values.items():
-            if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
-                raise RecipeError(f"a recipe has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
             if not _fits(value, str(fields[name].type)):
-                raise RecipeError(f"{name} must be of type {fields[name].type}, got {value!r}")
+                raise RecipeError(f"{name} must be of type {fields[name].type}, got {shown(value)}")
         for name in ("base", "task"):
             if name not in values:
                 raise RecipeError(f"a recipe needs {name!r}")
@@ -185,14 +191,9 @@ class Recipe:
 
 def read_mapping(path: str | Path, what: str) -> dict[str, Any]:
     """A mapping from a YAML or JSON file; RecipeError, which says `what` was expected, for anything else."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # JSON is YAML
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: {what}")
+    values = (read_json if Path(path).suffix == ".json" else read_yaml)(path, error=RecipeError)
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise RecipeError(f"{path}: {what}; write it as `name: value` lines")
     return values
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RecipeError
+from ..tables_on_disk import read_csv, read_parquet_frame
+from ..text_files import MAX_TEXT, read_json, read_json_lines, read_text
 from .recipe import Recipe
 
 _HELD_OUT = 0.1
@@ -84,12 +86,21 @@ def load_task(recipe: Recipe) -> Task:
             f"{recipe.task}: text columns {', '.join(fields) or 'not found'}; "
             "name one or two in text_fields (one without labels)"
         )
+    for rows in (train, evaluation):
+        for field in fields:
+            if wrong := sum(not isinstance(cell, (str, int, float)) or cell != cell for cell in rows[field]):
+                raise RecipeError(
+                    f"{recipe.task}: {wrong} rows have no text in {field!r}; fill them in or leave them out"
+                )
     labels: tuple[Any, ...] = ()
     if label_field:
         if empty := sum(int(rows[label_field].isna().sum()) for rows in (train, evaluation)):
             raise RecipeError(
                 f"{recipe.task}: {empty} rows have nothing in {label_field!r}; fill them in or leave them out"
             )
+        kinds = {type(label) for rows in (train, evaluation) for label in rows[label_field].tolist()}
+        if not (kinds <= {int, float, bool} or kinds == {str}):
+            raise RecipeError(f"{recipe.task}: {label_field!r} must be all numbers or all text; write all labels alike")
         labels = tuple(sorted(set(train[label_field].tolist())))
         if unseen := set(evaluation[label_field].tolist()) - set(labels):
             raise RecipeError(f"{recipe.eval or recipe.task}: label {unseen.pop()!r} is measured but never trained on")
@@ -125,11 +136,11 @@ def _read(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         return BUILT_IN[source]()
     path = Path(source).expanduser()
     if path.suffix in READERS:
-        try:
-            return READERS[path.suffix](path), None
-        except (OSError, ValueError) as error:
-            raise RecipeError(f"{source}: cannot be read ({' '.join(str(error).split())})") from error
-    if path.is_file():
+        rows = READERS[path.suffix](path)
+        if not rows.columns.is_unique:
+            raise RecipeError(f"{source}: two columns have one name; rename one of them")
+        return rows, None
+    if path.exists() and not path.is_dir():
         raise RecipeError(f"{source}: not a file of data or text ({', '.join(READERS)})")
     return _read_hub(source)
 
@@ -164,8 +175,23 @@ def _read_hub(source: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
 
 
 def _read_text(path: Path) -> pd.DataFrame:
-    paragraphs = [part.strip() for part in path.read_text(encoding="utf-8").split("\n\n")]
+    paragraphs = [part.strip() for part in read_text(path, error=RecipeError).split("\n\n")]
     return pd.DataFrame({"text": [part for part in paragraphs if part]})
+
+
+def _read_json_lines(path: Path) -> pd.DataFrame:
+    return _rows(path, read_json_lines(path, error=RecipeError))
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    return _rows(path, read_json(path, limit=MAX_TEXT, error=RecipeError))
+
+
+def _rows(path: Path, rows: Any) -> pd.DataFrame:
+    """A list of objects as a table: numbers and texts as they are, nothing guessed from how they look."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise RecipeError(f'{path}: not a list of objects such as {{"text": …}}, an object a row; save it as one')
+    return pd.DataFrame.from_records(rows)
 
 
 def _movie_reviews() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -183,10 +209,10 @@ def _movie_reviews() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".jsonl": lambda path: pd.read_json(path, lines=True),
-    ".json": pd.read_json,
-    ".csv": pd.read_csv,
-    ".parquet": pd.read_parquet,
+    ".jsonl": _read_json_lines,
+    ".json": _read_json,
+    ".csv": lambda path: read_csv(path, error=RecipeError),
+    ".parquet": lambda path: read_parquet_frame(path, error=RecipeError),
     ".txt": _read_text,
 }
 # A built-in task is one function and one row.

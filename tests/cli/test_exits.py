@@ -95,6 +95,19 @@ def test_commands_end_with_the_documented_codes(spectra: Spectra, arguments: tup
     assert "Traceback" not in result.stderr
 
 
+def test_one_useless_of_many_is_reported_with_the_others(spectra: Spectra, tmp_path: Path) -> None:
+    result = spectra(
+        "compare", "base.safetensors", "absent.pt", "base.safetensors", "tuned.safetensors", "--fail-over", 0
+    )
+    assert result.exit_code == 2
+    assert "nothing was compared: absent.pt" in " ".join(result.stdout.split())
+    assert "tuned.safetensors  against  base.safetensors" in result.stdout
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("spectra: error: absent.pt")
+    assert "all 4 matrices are equal" in lines[1]
+    assert lines[2].startswith("spectra: tuned.safetensors: ")
+
+
 def _run(folder: Path, *arguments: str, stdout: Any) -> subprocess.CompletedProcess[str]:
     paths = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     command = [sys.executable, "-m", "cli", *arguments]

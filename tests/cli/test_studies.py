@@ -152,7 +152,7 @@ def test_plots_of_a_study(spectra: Spectra, swept: str, kind: str) -> None:
     [
         (("forgetting", "b", "t"), "name a --text"),
         (("forgetting", "./nowhere", "t", "--text", "x.txt"), "./nowhere: running a model needs"),
-        (("sweep", "absent.yaml", "-o", "s"), "absent.yaml: cannot be read"),
+        (("sweep", "absent.yaml", "-o", "s"), "absent.yaml: no such file"),
         (("sweep", "--base", "b", "-o", "s"), "a recipe needs 'task'"),
         (("sweep", "--existing", "b", "-o", "s"), "--existing takes BASE"),
         (("sweep", "--existing", "b", "t", "--text", "x", "--lr", "1", "-o", "s"), "and not --lr, --text"),
@@ -160,9 +160,12 @@ def test_plots_of_a_study(spectra: Spectra, swept: str, kind: str) -> None:
         (("intervene", "b", "t", "-e", "nan"), "nan is not in the range"),
         (("compare", "b", "t", "-e", "nan"), "nan is not in the range"),
         (("train", "--base", "b", "--task", "t", "--seed", "-1", "-o", "r"), "-1 is not in the range"),
-        (("train", "--base", "b", "--task", "t", "--epochs", "inf", "-o", "r"), "epochs must be above zero and finite"),
+        (
+            ("train", "--base", "b", "--task", "t", "--epochs", "inf", "-o", "r"),
+            "epochs must be above zero and at most",
+        ),
         (("train", "--base", "b", "--task", "t", "--max-length", "1", "-o", "r"), "max_length must be at least 2"),
-        (("continual", "absent.yaml", "--folder", "f"), "absent.yaml: cannot be read"),
+        (("continual", "absent.yaml", "--folder", "f"), "absent.yaml: no such file"),
         (("intervene", "base.safetensors", "tuned.safetensors"), "name a --text, or a --task"),
         (("report", "base.safetensors", "-o", "r.html"), "base.safetensors: not a saved result"),
         (("dynamics", "absent"), "absent: not a finished run"),

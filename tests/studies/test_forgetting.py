@@ -125,3 +125,20 @@ def test_places_of_roberta_begin_after_that_of_the_padding() -> None:
 
 def test_what_a_config_says_it_is(pico: dict[str, Path]) -> None:
     assert [objective_of(pico[kind]) for kind in ("llama", "gpt2", "mlm")] == ["causal", "causal", "masked"]
+
+
+@pytest.mark.parametrize(("value", "message"), [(float("nan"), "NaN"), (3e38, "its loss on this text is")])
+def test_a_model_whose_loss_is_no_number_is_told_and_the_others_are_measured(
+    pico: dict[str, Path], text: Path, tmp_path: Path, value: float, message: str
+) -> None:
+    broken = AutoModelForCausalLM.from_pretrained(pico["llama"])
+    torch.nn.init.constant_(broken.model.layers[0].mlp.up_proj.weight, value)
+    broken.save_pretrained(tmp_path / "broken")
+    with pytest.raises(CheckpointError, match=message):
+        forgetting(pico["llama"], tmp_path / "broken", text, num_sequences=8, length=12)
+    several = [tmp_path / "broken", pico["llama"], tmp_path / "absent"]
+    study = forgetting(pico["llama"], several, text, num_sequences=8, length=12)
+    reasons = study.table["reason"].tolist()
+    assert [bool(reason) for reason in reasons] == [False, True, False, True]
+    assert study.table["rise"].isna().tolist() == [False, True, False, True]
+    assert study.table["rise"][2] == 0.0

@@ -59,6 +59,15 @@ def test_a_file_holds_recipe_fields_and_the_sweeps_own_options(tmp_path: Path) -
         ({"rank": "8", "alpha": "2r"}, "rank must be of type int"),
         ({"rank": []}, "rank: an empty list"),
         ({"variants": 5}, "variants: a list"),
+        ({"alpha": ".r"}, "neither a number nor a rule"),
+        ({"text_fields": None}, "text_fields must be of type"),
+        ({"rank": 10**5001}, "rank must be above zero and at most"),
+        ({"learning_rate": ["1e400"]}, "learning_rate must be above zero and at most"),
+        (
+            {"seed": list(range(2000)), "rank": list(range(1, 2001)), "alpha": list(range(1, 2001))},
+            "a grid of 8,000,000,000 runs",
+        ),
+        ({"variants": [{"seed": list(range(9000))}] * 3}, "a grid of 18,000 runs or more"),
     ],
 )
 def test_mistakes(fields: dict[str, object], message: str) -> None:
@@ -69,9 +78,9 @@ def test_mistakes(fields: dict[str, object], message: str) -> None:
 def test_unreadable_files(tmp_path: Path) -> None:
     options = ("epsilon: '0.5'", "epsilon: null", "objective: nonsense", "length: abc", "k: 0", "epsilon: [0.5, 2]")
     wrong = [(option, f"{option.split(':')[0]} must be") for option in options]
-    for content, message in (("[1, 2]", "is a mapping"), ("a: [", "not valid YAML"), *wrong):
+    for content, message in (("[1, 2]", "is a mapping"), ("a: [", "cannot be read as YAML"), *wrong):
         (tmp_path / "x.yaml").write_text(content)
         with pytest.raises(RecipeError, match=message):
             load_grid(tmp_path / "x.yaml")
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match="no such file"):
         load_grid(tmp_path / "absent.yaml")

@@ -9,12 +9,12 @@ import pytest
 from spectra import ResultError, Study, compare, read_saved
 from tests.oracles import pico_state, tuned_state
 
-TABLE = pd.DataFrame({"run": ["a", "b|c"], "loss": [0.5, np.nan], "num": [1, 2]})
+TABLE = pd.DataFrame({"run": ["a", "b|c"], "loss": [0.5, np.nan], "num": [1, 2], "rule": ["x", "=y"]})
 
 
 @pytest.fixture
 def study() -> Study:
-    return Study("sweep", TABLE, {"base": "b", "epsilon": [0.5]})
+    return Study("counts", TABLE, {"base": "b", "epsilon": [0.5]})
 
 
 @pytest.mark.parametrize("suffix", ["json", "parquet"])
@@ -26,7 +26,7 @@ def test_it_comes_back_as_it_was(study: Study, tmp_path: Path, suffix: str) -> N
 
 
 def test_csv_and_markdown_are_for_others(study: Study) -> None:
-    assert study.to_bytes("csv").decode().splitlines()[0] == "run,loss,num"
+    assert study.to_bytes("csv").decode().splitlines()[0] == "run,loss,num,rule"
     assert "b\\|c" in study.to_bytes("markdown").decode()
 
 
@@ -42,7 +42,7 @@ def test_comparisons_and_studies_are_told_apart(study: Study, tmp_path: Path) ->
         result.write(tmp_path / f"c.{suffix}")
         comparisons, studies = read_saved([tmp_path / f"c.{suffix}", tmp_path / f"s.{suffix}"])
         assert [c.num_intruders for c in comparisons] == [result.num_intruders]
-        assert [s.kind for s in studies] == ["sweep"]
+        assert [s.kind for s in studies] == ["counts"]
 
 
 def test_mistakes(study: Study, tmp_path: Path) -> None:
@@ -52,8 +52,11 @@ def test_mistakes(study: Study, tmp_path: Path) -> None:
         Study.read(tmp_path / "absent.json")
     (tmp_path / "bad.json").write_text("[]")
     (tmp_path / "bad.parquet").write_text("[]")
-    for name in ("bad.json", "bad.parquet"):
-        with pytest.raises(ResultError, match="not a saved study"):
+    for name, message in (
+        ("bad.json", "holds a list where a JSON object"),
+        ("bad.parquet", "cannot be read as Parquet"),
+    ):
+        with pytest.raises(ResultError, match=message):
             Study.read(tmp_path / name)
     newer = study.to_bytes("json").replace(b'"schema_version": 1', b'"schema_version": 9')
     (tmp_path / "new.json").write_bytes(newer)

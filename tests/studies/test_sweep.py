@@ -300,7 +300,7 @@ def test_mistakes(grid: dict[str, Any], tmp_path: Path) -> None:
         sweep({**grid, "base": ["a", "b"]}, tmp_path / "s")
     with pytest.raises(SpectraError, match=r"none of 3 runs succeeded; the first: .*absent"):
         sweep({**grid, "task": "absent.csv"}, tmp_path / "s")
-    with pytest.raises(SpectraError, match="no checkpoints"):
+    with pytest.raises(SpectraError, match="no tuned checkpoint"):
         sweep_existing(grid["base"], [])
     with pytest.raises(ValueError, match="epsilon is a cosine"):
         sweep(grid, tmp_path / "s", epsilon=5)

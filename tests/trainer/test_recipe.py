@@ -42,7 +42,7 @@ def test_on_disk_and_back(tmp_path: Path, suffix: str) -> None:
         ({**SMALL, "learning_rate": float("nan")}, "learning_rate must be above zero"),
         ({**SMALL, "method": "magic"}, "'magic' is not one of full, lora"),
         ({**SMALL, "warmup_ratio": 1.0}, "warmup_ratio must lie"),
-        ({**SMALL, "alpha": float("inf")}, "alpha must be above zero and finite"),
+        ({**SMALL, "alpha": float("inf")}, "alpha must be above zero and at most"),
         ({**SMALL, "seed": -1}, "seed must lie in"),
         ({**SMALL, "text_fields": "sentence"}, "text_fields must be of type"),
     ],
@@ -54,7 +54,7 @@ def test_mistakes_are_one_sentence(values: dict[str, object], message: str) -> N
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot be read"), ("{a: [", "not valid YAML"), ("- 1", "is a mapping"), ("base: b", "needs 'task'")],
+    [(None, "no such file"), ("{a: [", "cannot be read as YAML"), ("- 1", "is a mapping"), ("base: b", "needs 'task'")],
 )
 def test_unreadable_files_are_named(tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "r.yaml"

@@ -73,7 +73,7 @@ def test_the_built_in_task_is_balanced_short_and_split() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": "absent.jsonl"}, "cannot be read"),
+        ({"task": "absent.jsonl"}, "no such file"),
         ({"task": "no/such-data-set"}, "neither a file, a built-in task"),
         ({"text_fields": ("nothing",)}, "no column 'nothing'; it has premise"),
         ({"label_field": "nothing"}, "name one or two in text_fields"),
