@@ -20,6 +20,9 @@ from .tasks import Task
 # What a model is loaded as for each objective on plain text; the words are the ends of transformers' class names.
 OBJECTIVES = {"causal": "ForCausalLM", "masked": "ForMaskedLM", "contrastive": ""}
 
+# The class that transformers 5 names in the files it saves; in transformers 4 it is PreTrainedTokenizerFast.
+_BY_5 = "TokenizersBackend"
+
 
 def model_directory(base: str | Path) -> Path:
     """Where the model lies; a hub id is fetched.
@@ -46,10 +49,14 @@ def is_causal(architectures: Sequence[str]) -> bool:
 
 def load_tokenizer(directory: Path) -> Any:
     """The tokenizer, with something to pad with."""
-    from transformers import AutoTokenizer
+    import transformers
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+    kind: Any = transformers.AutoTokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory)
+        if not hasattr(transformers, _BY_5) and get_tokenizer_config(directory).get("tokenizer_class") == _BY_5:
+            kind = transformers.PreTrainedTokenizerFast
+        tokenizer = kind.from_pretrained(directory)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _unusable(directory, error) from error
     if tokenizer.pad_token is None:

@@ -189,7 +189,7 @@ for load in (
 ):
     try:
         load()
-    except (MemoryError, RuntimeError):
+    except (MemoryError, OSError, RuntimeError):
         print("the library cannot")
 """
 
