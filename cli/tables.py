@@ -219,7 +219,7 @@ def _remarks(result: Any, stack: str) -> list[str]:
         lines.append(f"Right side: {int(table['num_intruders_right'].sum())} intruder dimensions.")
     if result.num_intruders:
         lines.append(
-            f"Of these {result.num_new_directions} are mostly new: more than half outside the {2 * result.k} leading "
+            f"Of these {result.count_new()} are mostly new: more than half outside the {2 * result.k} leading "
             f"directions of the base (a random direction: {table['null_novelty'].max():.0%}). The others are turns "
             "among those."
         )

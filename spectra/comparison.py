@@ -76,13 +76,6 @@ class Comparison:
             raise ResultError(f"{self.tuned}: nothing of it was compared ({self.failed}); leave it out")
 
     @property
-    def num_new_directions(self) -> int:
-        """Intruders of which more than half lies outside the base's ``2k`` leading vectors; the others turn these."""
-        vectors = self.vectors
-        one_side = vectors["side"] == vectors["side"].iloc[0] if len(vectors) else []
-        return int((vectors["is_intruder"] & (vectors["novelty"] > 0.5) & one_side).sum())
-
-    @property
     def epsilons(self) -> list[float]:
         """Every epsilon at which the count is certain because it was asked for."""
         return list(self.provenance.get("epsilons", [self.epsilon]))
@@ -122,6 +115,16 @@ class Comparison:
                 f"compare again with epsilon {limit:g} added, or with method exact"
             )
         return least
+
+    def count_new(self, epsilon: float | None = None) -> int:
+        """Of the intruders at `epsilon`, those of which more than half lies outside the base's ``2k`` leading vectors.
+
+        The others turn these among one another.
+        """
+        vectors = self.vectors
+        counted = vectors["max_cosine_upper"] < (self.epsilon if epsilon is None else epsilon)
+        one_side = vectors["side"] == ("left" if self.side == "both" else self.side)
+        return int((counted & one_side & (vectors["novelty"] > 0.5)).sum())
 
     def count_bounds(self, epsilon: float, *, k: int | None = None) -> tuple[int, int]:
         """The least and the greatest number of intruders at any `epsilon`; equal wherever the bounds decide.

@@ -98,7 +98,7 @@ def test_of_whole_models_new_directions_are_told_from_turns_among_leading_ones()
         W = W0 + 9 * torch.outer(direction / direction.norm(), other / other.norm())
         result = compare({"a.0.w.weight": W0}, {"a.0.w.weight": W}, k=5, epsilon=0.8)
         assert result.num_intruders >= 1
-        assert result.num_new_directions == num_new
+        assert result.count_new() == num_new
 
 
 @pytest.mark.parametrize("exponent", [-38, -30, -20, 20, 30, 36])

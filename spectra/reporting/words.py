@@ -13,7 +13,7 @@ def verdict(result: Comparison) -> list[str]:
     """What was found, the sentence that matters first."""
     table = result.matrices
     if result.num_intruders:
-        new = result.num_new_directions
+        new = result.count_new()
         first = (
             f"{result.summary()}. {new} of them {'is' if new == 1 else 'are'} mostly new (more than half outside the "
             f"base's {2 * result.k} leading directions); the others are turns among those."

@@ -44,6 +44,7 @@ def test_the_demo_end_to_end_with_two_steps_a_run(tmp_path: Path, monkeypatch: p
 def told(accuracies: dict[str, float], intruders: dict[str, int]) -> str:
     """What the demo says of runs with these numbers, 1,500 reviews each."""
     columns = {"standard_error": 0.0105, "effective_rank": 1.0, "relative_delta": 0.05}
+    columns |= {"intruders_at_0.8": 9, "new_at_0.8": 2}
     rows = [{"run": run, "accuracy": accuracies[run], "intruders": intruders[run], **columns} for run in accuracies]
     story = mock.Mock(spec=Story, table=pd.DataFrame(rows))
     return " ".join(Story.findings(story))
@@ -56,6 +57,8 @@ def test_what_was_not_shown_is_not_said() -> None:
     assert "neither a difference nor that there is none" in text
     assert "equally good" not in text
     assert "lora-r1 planted leading directions that are close to no single pretrained one" in text
+    assert "Of the 18 leading directions that LoRA turned away" in text
+    assert "4 are mostly new" in text
     assert "What a model forgot does not follow from such a count" in text
     assert "more than chance explains" in told({"full": 0.80, "lora-r1": 0.76, "lora-r8": 0.79}, planted)
     assert "did not show" in told({"full": 0.80, "lora-r1": 0.76}, {"full": 1, "lora-r1": 3})
