@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import spectra
+from spectra.origins import says_it_was_tuned_from
 
 from .exits import GATE, UNUSABLE, say
 from .options import COSINE, deliver, output, resolve_format, selection
@@ -95,6 +96,9 @@ def command(
 
         content = WRITERS[format_](results)
     deliver(content, output)
+    for other in tuned:
+        if says_it_was_tuned_from(base, other):
+            say(f"hint: {base} says that it was tuned from {other}; are BASE and TUNED swapped?")
     failed = [r for r in results if r.failed]
     for result in failed[:5]:
         say(f"error: {result.failed}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 
 from spectra import Comparison, ResultError, SpectraError, compare, read_comparisons, write_comparisons
 from spectra.results import to_markdown
+from tests.failing import READS, each_failure
 from tests.oracles import pico_state, tuned_state
 from tests.test_escaping import NAMES, is_harmless
 
@@ -153,3 +155,10 @@ def test_a_failed_write_leaves_the_old_file(
 def test_an_unknown_suffix(tmp_path: Path, results: list[Comparison]) -> None:
     with pytest.raises(ResultError, match=r"saved as one of \.json, \.csv, \.parquet"):
         write_comparisons(results, tmp_path / "r.xlsx")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_a_read_that_fails_is_a_sentence(tmp_path: Path, results: list[Comparison], suffix: str) -> None:
+    path = tmp_path / f"r{suffix}"
+    write_comparisons(results, path)
+    assert list(each_failure(READS, lambda: read_comparisons(path), allowed=ResultError, error=errno.EIO))
