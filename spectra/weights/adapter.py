@@ -202,6 +202,8 @@ class _Scales:
 def _update(label: str, module: str, found: Mapping[str, Stored], scales: _Scales) -> LoraUpdate:
     embedding = "embedding_A" in found or "embedding_B" in found
     names = ("embedding_A", "embedding_B") if embedding else ("A", "B")
+    if embedding and ("A" in found or "B" in found):
+        raise _damaged(label, module, "has the factors of an embedding and of a linear layer")
     for name in names:
         if name not in found:
             raise _damaged(label, module, f"has no lora_{name}; the adapter is incomplete")

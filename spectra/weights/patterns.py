@@ -14,6 +14,10 @@ from ..errors import CheckpointError
 # What names of modules are matched with has no more; what has more can be made to take all time or memory.
 _LONGEST = 500
 _MOST_REPEATS = 1_000
+_COUNT = re.compile(r"\{([0-9]*),?([0-9]*)\}")
+# Groups that look around, refer back or name, letters with a meaning but \d, \w, \s and \b, and braces around no count:
+# with those, what the library adds to Python's own, it matches nearly alike, and takes gigabytes to.
+_NOT_OF_NAMES = re.compile(r"\(\?(?!:)|\\(?![dwsDWSb])[A-Za-z0-9]|\{(?![0-9]*,?[0-9]*\})")
 _SECONDS = 3.0  # for all patterns of an adapter on all of its modules, which take milliseconds
 
 
@@ -51,8 +55,9 @@ class Patterns:
         return default
 
     def _compile(self, pattern: str) -> Any:
-        repeats = math.prod(int(number[-9:]) for number in re.findall(r"(\d+)\s*\}", pattern))
-        if len(pattern) > _LONGEST or repeats > _MOST_REPEATS or "(?" in pattern.replace("(?:", ""):
+        counts = _COUNT.findall(pattern[: _LONGEST + 1])
+        repeats = math.prod(max(1, int(number)) for pair in counts for number in pair if number)
+        if len(pattern) > _LONGEST or repeats > _MOST_REPEATS or _NOT_OF_NAMES.search(pattern):
             raise self._error(f"{pattern[:60]!r} is longer, repeats more or looks further than a name needs")
         self._left()
         try:

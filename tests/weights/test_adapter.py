@@ -264,6 +264,7 @@ def test_sound_factors_are_taken() -> None:
         ("q.lora_A.weight", None, "'q' has no lora_A; the adapter is incomplete; save the adapter again"),
         ("q.lora_B.weight", None, "'q' has no lora_B; the adapter is incomplete"),
         ("embed.lora_embedding_B", None, "'embed' has no lora_embedding_B"),
+        ("embed.lora_A.weight", torch.ones(2, 4), "'embed' has the factors of an embedding and of a linear layer"),
         ("q.lora_A.weight", torch.ones(3, 4), r"factors of shape \[6, 2\] and \[3, 4\], which do not multiply"),
         ("q.lora_B.weight", torch.ones(6, 2, 3), r"factors of shape \[6, 2, 3\] and \[2, 4\], which do not multiply"),
         ("conv.lora_B.weight", torch.ones(5, 2, 2, 2), "which do not multiply"),

@@ -54,6 +54,14 @@ def test_the_first_that_matches_counts() -> None:
         ("(?:(?:a{1000}){1000}){1000}", "is longer, repeats more or looks further"),  # a program of 10^9 steps
         ("a{99999999999999999999}", "is longer, repeats more or looks further"),
         ("((a{0,40}){0,40}){0,40}", "is longer, repeats more or looks further"),
+        ("(?:(?:a{1000,}){1000,}){1000,}", "is longer, repeats more or looks further"),
+        ("b{0}(?:(?:a{1000}){1000}){1000}", "is longer, repeats more or looks further"),
+        ("(?:a{ 1000 }){1000 , }", "is longer, repeats more or looks further"),
+        ("(?:abc){e<=5}", "looks further"),
+        ("([ab]{e})*", "looks further"),  # takes gigabytes
+        (r"(a)\\1", "looks further"),
+        (r"\\p{L}", "looks further"),
+        (r"\\N{LATIN SMALL LETTER A}", "looks further"),
         ("(?=.*x)", "looks further"),
         ("(?R)", "looks further"),
         ("(?P<n>a)(?P=n)", "looks further"),
@@ -66,7 +74,7 @@ def test_what_no_name_needs_is_refused(expression: str, message: str) -> None:
     assert "write the names of the modules in full" in str(caught.value)
 
 
-BOMBS = ["((.*)*)*x", "(.*a){2}(.*a){2}(.*a){2}(.*a){2}(.*a){2}(.*a){2}(.*a){2}x", "(a?){400}a{2}x", r"(.*)*\1x"]
+BOMBS = ["((.*)*)*x", "(.*a){2}(.*a){2}(.*a){2}(.*a){2}(.*a){2}(.*a){2}(.*a){2}x", "(a?){400}a{2}x", "(.*b?)*(.*)*x"]
 
 
 @pytest.mark.parametrize("expression", BOMBS)
