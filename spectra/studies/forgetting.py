@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from ..devices import check_device
 from ..errors import CheckpointError, SpectraError
 from ..files import fingerprint
+from ..text_files import read_json_object
 from ..trainer.loading import (
     OBJECTIVES,
     is_causal,
@@ -233,8 +233,10 @@ def objective_of(directory: Path) -> str:
     CheckpointError
         If it does not say.
     """
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config = read_json_object(directory / "config.json", error=CheckpointError)
     names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{directory}: architectures in config.json is not a list of names; save it again")
     if is_causal(names):
         return "causal"
     if any(OBJECTIVES["masked"] in name for name in names):

@@ -142,3 +142,10 @@ def test_a_model_whose_loss_is_no_number_is_told_and_the_others_are_measured(
     assert [bool(reason) for reason in reasons] == [False, True, False, True]
     assert study.table["rise"].isna().tolist() == [False, True, False, True]
     assert study.table["rise"][2] == 0.0
+
+
+@pytest.mark.parametrize("architectures", ["3", '"A"', "[3]", "{}]", "[[]]"])
+def test_a_config_that_was_edited_is_a_sentence(tmp_path: Path, architectures: str) -> None:
+    (tmp_path / "config.json").write_text(f'{{"architectures": {architectures}}}')
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        objective_of(tmp_path)
