@@ -93,8 +93,9 @@ def decide(saved: Saved) -> Finding:
     """From the saved tables."""
     table = saved.table("dynamics")
     ends = changes(saved.table("leading_intruders"), table["step"].max())
-    by_run = ends.groupby(["rate", "seed", "vector"]).agg({"growth": "median", "places": "mean"}).unstack("vector")
-    beyond = by_run.xs("intruder", axis=1, level="vector") - by_run.xs("neighbour", axis=1, level="vector")
+    by_run = ends.groupby(["vector", "rate", "seed"]).agg({"growth": "median", "places": "mean"})
+    beyond = by_run[by_run.index.get_level_values(0) == "intruder"].droplevel(0)
+    beyond = beyond - by_run[by_run.index.get_level_values(0) == "neighbour"].droplevel(0)
     steps = {f"{run}, step {step}": g for (run, step), g in table.groupby(["run", "step"], sort=False)}
     return Finding(
         "dynamics",

@@ -75,6 +75,18 @@ def test_a_study_that_was_run_alone_decides_from_its_own_tables(study: str) -> N
     assert HOLDS in found.values() or study == "seeds"  # of which there are two there
 
 
+def test_runs_without_an_intruder_to_follow_or_scale_decide_nothing() -> None:
+    class Without(World):
+        def table(self, study: str) -> pd.DataFrame:
+            table = super().table(study)
+            return table.iloc[:0] if study in ("leading_intruders", "intervention") else table
+
+    assert set(answers("dynamics", Without("w")).values()) == {CANNOT_TELL}
+    for study in ("intervention", "continual", "alpha_continual"):
+        nothing = Without("w") if study == "intervention" else Saved("no such base")
+        assert importlib.import_module(study).decide(nothing) is None
+
+
 def test_forgetting_above_the_ceiling_counts_as_the_ceiling() -> None:
     free, capped = (World("w", sign=1, ceiling_at=at) for at in (float("nan"), 4.5))
     module = importlib.import_module("forgetting")
