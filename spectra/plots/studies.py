@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..errors import ResultError
+from ..escaping import figure_text
 from ..studies.columns import setting_means
 from ..studies.statistics import rank_correlation
 from ..studies.study import Study
@@ -112,7 +113,12 @@ def plot_correlation(
     done = done.dropna(subset=[x, y])
     ax = axes_or_new(ax)
     for (label, group), style in zip(done.groupby(by, sort=False), line_styles(), strict=False):
-        ax.plot(group[x], group[y], label=label, **style | {"linestyle": "none", "markersize": 5, "alpha": 0.8})
+        ax.plot(
+            group[x],
+            group[y],
+            label=label and figure_text(str(label)),
+            **style | {"linestyle": "none", "markersize": 5, "alpha": 0.8},
+        )
     if x.startswith("num_"):  # none to hundreds
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(left=-0.3)
@@ -130,10 +136,12 @@ def plot_forgetting(study: Study, *, ax: Axes | None = None) -> Axes:
     table = study.table.iloc[1:]
     ax = axes_or_new(ax, height=max(2.0, 1.0 + 0.35 * len(table)))
     ax.barh(range(len(table)), table["rise"], xerr=table["rise_standard_error"], color="#0072B2", capsize=3)
-    ax.set_yticks(range(len(table)), [PurePath(str(name)).name[-40:] for name in table["model"]], fontsize=8)
+    ax.set_yticks(
+        range(len(table)), [figure_text(PurePath(str(name)).name[-40:]) for name in table["model"]], fontsize=8
+    )
     ax.invert_yaxis()
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_xlabel(f"rise of the {study.provenance['objective']} loss (nats)")
+    ax.set_xlabel(f"rise of the {figure_text(study.provenance['objective'])} loss (nats)")
     return ax
 
 
@@ -148,7 +156,7 @@ def plot_intervention(study: Study, y: str | None = None, *, ax: Axes | None = N
     ax = axes_or_new(ax)
     for (label, group), style in zip(study.table.groupby("target", sort=False), line_styles(), strict=False):
         mean, error = _mean_and_error(group, "lambda", y)
-        ax.errorbar(mean.index, mean, yerr=error, label=label, capsize=3, **style)
+        ax.errorbar(mean.index, mean, yerr=error, label=label and figure_text(str(label)), capsize=3, **style)
     ax.axvline(1, color="gray", linewidth=0.8)
     ax.set_xlabel("λ: scale of the intruders (1: as tuned, 0: removed)")
     ax.set_ylabel(_words(y))
@@ -168,13 +176,13 @@ def plot_continual(study: Study, *, ax: Axes | None = None) -> Axes:
         average = study.table.groupby(keys, sort=False)["accuracy"].mean().reset_index()
         for (run, group), style in zip(average.groupby("run", sort=False), line_styles(), strict=False):
             mean, error = _mean_and_error(group, "stage", "accuracy")
-            ax.errorbar(mean.index, mean, yerr=error, label=run, capsize=3, **style)
+            ax.errorbar(mean.index, mean, yerr=error, label=figure_text(str(run)), capsize=3, **style)
         return _stages(ax, "average accuracy on the tasks so far")
     table = study.table
     untouched = table[table["stage"] == 0].groupby("task")["accuracy"].mean()
     for (task, group), style in zip(table[table["stage"] > 0].groupby("task", sort=False), line_styles(), strict=False):
         mean, error = _mean_and_error(group, "stage", "accuracy")
-        ax.errorbar(mean.index, mean, yerr=error, label=task, capsize=3, **style)
+        ax.errorbar(mean.index, mean, yerr=error, label=figure_text(str(task)), capsize=3, **style)
         if task in untouched:
             ax.plot(0, untouched[task], marker="x", color=style["color"])
     return _stages(ax, "accuracy, new head on the frozen body")
@@ -197,7 +205,7 @@ def plot_dynamics(study: Study, y: str | None = None, *, ax: Axes | None = None)
     groups = study.table.groupby("run", sort=False) if several else [(None, study.table)]
     for (label, group), style in zip(groups, line_styles(), strict=False):
         mean, error = _mean_and_error(group, "step", y)
-        ax.errorbar(mean.index, mean, yerr=error, label=label, capsize=3, **style)
+        ax.errorbar(mean.index, mean, yerr=error, label=label and figure_text(str(label)), capsize=3, **style)
     ax.set_xlabel("step")
     ax.set_ylabel(_words(y))
     if several:
@@ -239,7 +247,7 @@ def _rank(row: dict[str, Any]) -> Any:
 def _key(value: Any) -> str:
     if value is None or value != value:
         return "–"
-    return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
+    return f"{value:g}" if isinstance(value, (int, float, np.number)) else figure_text(str(value))
 
 
 def _places(values: pd.Series) -> dict[str, int]:

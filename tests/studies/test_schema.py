@@ -115,3 +115,13 @@ def test_mutated_studies_are_refused_or_taken(tmp_path: Path) -> None:
         taken += 1
         use(study, tmp_path, draw=number % 25 == 0)
     assert 0 < taken < cases
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TABLES if kind in STUDY_PLOTS])
+def test_formulas_of_tex_in_names_are_drawn_as_they_are(tmp_path: Path, kind: str) -> None:
+    table = pd.DataFrame(TABLES[kind])
+    texts = {
+        name: "$\\frac{" + table[name] + "$" for name in ("run", "task", "target", "model", "modules") if name in table
+    }
+    study = Study(kind, table.assign(**texts), _document(kind)["provenance"] | {"objective": "$\\frac{$"})
+    STUDY_PLOTS[kind](study).figure.savefig(tmp_path / "figure.png", dpi=30)
