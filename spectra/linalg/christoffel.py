@@ -74,8 +74,7 @@ def christoffel_peaks(
     T[:, range(t - 1), range(1, t)] = T[:, range(1, t), range(t - 1)] = off_diagonal
     nodes, S = np.linalg.eigh(T)
     nodes, first, last, settled = deflate(nodes, S[:, 0], S[:, -1], coupling, resolution)
-    if above is not None:
-        nodes = np.maximum(nodes, above)
+    nodes = np.maximum(nodes, 0.0 if above is None else above)  # rounding can take them below
     # Where the bound is divided by λ, a node stands for any value that rounding allows.
     scale = np.ones_like(nodes) if above is None else np.maximum(nodes - resolution[:, None], above)
     masses = first**2 / scale
@@ -88,7 +87,7 @@ def christoffel_peaks(
         _TOGETHER * nodes[:, -1], _TINY
     )
     # Out of the way, below zero, so that they bound no cell between the others.
-    nodes = np.where(settled, -nodes[:, -1:] * np.arange(1, t + 1), nodes)
+    nodes = np.where(settled, -(nodes[:, -1:] + _TINY) * np.arange(1, t + 1), nodes)
     order = np.argsort(nodes, axis=1)
     nodes, first, last = (np.take_along_axis(part, order, axis=1) for part in (nodes, first, last))
     gaps = np.diff(nodes, axis=1)

@@ -69,6 +69,8 @@ def _check_no_singular_vector_holds_more(
 @example(spectrum="repeated", shape=(64, 32), mixing=1, steps=32, seed=1, dtype=torch.float32)
 @example(spectrum="repeated", shape=(86, 30), mixing=2, steps=34, seed=8729, dtype=torch.float32)
 @example(spectrum="repeated", shape=(148, 17), mixing=1, steps=27, seed=4170, dtype=torch.float32)
+# A null space, whose node is a rounding error below zero.
+@example(spectrum="rank deficient", shape=(29, 29), mixing=1, steps=1000, seed=3, dtype=torch.float64)
 # Squared values below the resolution of the squares.
 @example(spectrum="steep", shape=(14, 9), mixing=3, steps=9, seed=2617, dtype=torch.float32)
 def test_no_singular_vector_holds_more(
