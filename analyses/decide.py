@@ -56,9 +56,14 @@ def short() -> list[str]:
     lines = ["| claim | encoder | decoder |", "|---|---|---|"]
     for study in STUDIES:
         for claims in zip(*(found["claims"] for found in findings(study)), strict=True):
-            cells = [f"**{claim['answer']}**: {claim['words'].partition('; power')[0]})" for claim in claims]
-            lines.append(f"| {claims[0]['claim']} | {' | '.join(cells)} |")
+            lines.append(f"| {claims[0]['claim']} | {' | '.join(map(_cell, claims))} |")
     return lines
+
+
+def _cell(claim: dict[str, Any]) -> str:
+    """The answer and its numbers, of a claim of several parts with the one that they are of."""
+    part = re.search(r"this part: ([^;]+);", claim["words"])
+    return f"**{claim['answer']}**: {f'{part[1]}: ' if part else ''}{claim['words'].partition('; power')[0]})"
 
 
 def full() -> list[str]:

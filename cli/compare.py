@@ -62,7 +62,12 @@ from .tables import comparison_text
     type=click.Choice(["float32", "float64"]),
     help="Precision of the computation.",
 )
-@click.option("--fail-over", type=click.IntRange(0), metavar="N", help="Exit 1 when a TUNED has more than N intruders.")
+@click.option(
+    "--fail-over",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Exit 1 when a TUNED has more than N intruders; of both sides, on either.",
+)
 @output
 def command(
     base: str,
@@ -110,13 +115,13 @@ def command(
         for r in compared
         for row in r.skipped[r.skipped["problem"]].itertuples(index=False)
     ]
-    over = [r for r in compared if fail_over is not None and r.num_intruders > fail_over]
+    over = [r for r in compared if fail_over is not None and r.most_intruders > fail_over]
     if problems:
         source, name, reason = problems[0]
         others = f" (and {len(problems) - 1} more, see the skipped ones)" if len(problems) > 1 else ""
         say(f"error: {source}: {name} was not compared, as {reason}{others}; mend it or leave it out with --exclude")
     for result in over:
-        say(f"{result.tuned}: {result.num_intruders} intruder dimensions, more than {fail_over}")
+        say(f"{result.tuned}: {result.most_intruders} intruder dimensions, more than {fail_over}")
     if failed or problems:  # what was not measured passes no gate, nor fails it
         sys.exit(UNUSABLE)
     if over:

@@ -215,14 +215,15 @@ def _remarks(result: Any, stack: str) -> list[str]:
     lines = [f"{result.summary()}."]
     if len(result.epsilons) > 1:
         lines.append("At ε = " + ", ".join(f"{e:g}: {result.count(e)}" for e in result.epsilons) + ".")
+    if result.num_intruders:
+        chance = table.loc[table["num_intruders"] > 0, "null_novelty"].min()
+        lines.append(
+            f"{result.count_new()} of these {result.num_intruders} are mostly new: more than half of the vector lies "
+            f"outside the base's {2 * result.k} leading directions (of a random vector {chance:.0%} would). The others "
+            "mix those directions."
+        )
     if result.side == "both":
         lines.append(f"Right side: {int(table['num_intruders_right'].sum())} intruder dimensions.")
-    if result.num_intruders:
-        lines.append(
-            f"Of these {result.count_new()} are mostly new: more than half outside the {2 * result.k} leading "
-            f"directions of the base (a random direction: {table['null_novelty'].max():.0%}). The others are turns "
-            "among those."
-        )
     low, high = table["null_intruder_rate"].min(), table["null_intruder_rate"].max()
     rate = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
     lines.append(

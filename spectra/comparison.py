@@ -70,6 +70,12 @@ class Comparison:
         self.check_compared()
         return int(self.matrices["num_intruders"].sum())
 
+    @property
+    def most_intruders(self) -> int:
+        """`num_intruders`; of both sides that of the side with more."""
+        right = self.matrices["num_intruders_right"] if self.side == "both" else pd.Series(dtype=int)
+        return max(self.num_intruders, int(right.sum()))
+
     def check_compared(self) -> None:
         """Raise ResultError, with the reason, if nothing was compared."""
         if self.failed:

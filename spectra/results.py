@@ -185,6 +185,8 @@ def _flat(results: Sequence[Comparison]) -> pd.DataFrame:
         (measured + skipped)[0]["provenance"] = json.dumps(dict(result.provenance))
         rows += measured + skipped
     flat = pd.DataFrame(rows)
+    counts = [name for name in flat if name in ("rows", "cols", "layer") or name.startswith("num_intruders")]
+    flat = flat.astype(dict.fromkeys(counts, "Int64"))  # whole numbers, though a skipped one has none
     for column in ("skipped", "problem"):
         if column not in flat:
             flat[column] = None

@@ -16,7 +16,7 @@ def verdict(result: Comparison) -> list[str]:
         new = result.count_new()
         first = (
             f"{result.summary()}. {new} of them {'is' if new == 1 else 'are'} mostly new (more than half outside the "
-            f"base's {2 * result.k} leading directions); the others are turns among those."
+            f"base's {2 * result.k} leading directions); the others mix those."
         )
     else:
         first = (

@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import spectra as library
 from tests.cli.conftest import Spectra
-from tests.oracles import pico_state, tuned_state
+from tests.oracles import pico_state, planted, tuned_state
 
 PAIR = ("compare", "base.safetensors", "tuned.safetensors")
 
@@ -119,6 +120,20 @@ def test_several_tuned_give_a_list_and_a_summary(spectra: Spectra) -> None:
     assert found[0]["num_intruders"] > found[1]["num_intruders"]
     tail = _lines(spectra(*PAIR, "gentle.safetensors").stdout)[-2:]
     assert [line.split()[0] for line in tail] == ["tuned.safetensors", "gentle.safetensors"]
+
+
+def test_of_both_sides_the_one_with_more_passes_the_gate_or_not(spectra: Spectra) -> None:
+    W0, W, cosines = planted(np.random.default_rng(0), 24, 24, [8, 8], right=True)
+    for name, matrix in (("a.safetensors", W0), ("b.safetensors", W)):
+        save_file({"layers.0.q.weight": matrix}, name)
+    few = sum(cosine < 0.5 for cosine in cosines[:10])
+    assert few == 10
+    assert spectra("compare", "a.safetensors", "b.safetensors", "--fail-over", 0).exit_code == 0
+    both = ("compare", "a.safetensors", "b.safetensors", "--side", "both", "--fail-over")
+    assert spectra(*both, few).exit_code == 0
+    result = spectra(*both, few - 1)
+    assert result.exit_code == 1
+    assert result.stderr == "spectra: b.safetensors: 10 intruder dimensions, more than 9\n"
 
 
 def test_the_gate(spectra: Spectra) -> None:
