@@ -30,9 +30,9 @@ def test_train_then_compare(spectra: Spectra, pico: dict[str, Path]) -> None:
             ("--base", "./nowhere", "--task", "movie-reviews"),
             "./nowhere: running a model needs a transformers directory",
         ),
-        (("--base", "b", "--task", "absent.csv"), "absent.csv: cannot be read"),
+        (("--base", "b", "--task", "absent.csv"), "absent.csv: no such file"),
         (("--base", "b", "--task", "t", "--rank", 0), "rank must be above zero"),
-        (("--recipe", "absent.yaml"), "absent.yaml: cannot be read"),
+        (("--recipe", "absent.yaml"), "absent.yaml: no such file"),
     ],
 )
 def test_bad_input(spectra: Spectra, args: tuple[object, ...], message: str) -> None:
