@@ -119,9 +119,12 @@ def check_options(
     *, k: int, epsilon: float | Sequence[float], side: str, method: str, ranks: str = "exact"
 ) -> tuple[float, ...]:
     """All of `epsilon` as a tuple; raise ValueError, in one sentence, for values no verdict can be reached with."""
-    epsilons = (float(epsilon),) if isinstance(epsilon, (int, float)) else tuple(map(float, epsilon))
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    try:
+        epsilons = (float(epsilon),) if isinstance(epsilon, (int, float)) else tuple(map(float, epsilon))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"epsilon must be a number or several, got {epsilon!r}") from error
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
     if not epsilons or not all(0 < one <= 1 for one in epsilons):
         raise ValueError(f"epsilon is a cosine and must lie in (0, 1], got {epsilon}")
     if side not in SIDES:

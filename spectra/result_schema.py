@@ -70,6 +70,7 @@ _PER_VECTOR: dict[str, tuple[str, Check, bool]] = {
     "base_singular_values": ("numbers from zero on", lambda value: is_number(value) and value >= 0, True),
     "novelty": ("shares", _is_cosine, False),
 }
+_LATER = [f"{name}{side}" for name, (_, _, needed) in _PER_VECTOR.items() if not needed for side in ("", "_right")]
 # Numbers, or nothing where a matrix has none: of a zero base, say. Any further column is one as well.
 _NUMBERS = (
     "num_intruders",
@@ -88,8 +89,12 @@ def check_comparison(document: Mapping[str, Any]) -> None:
         _check_fields(f"skipped {number}: ", entry, _SKIPPED)
     suffixes = ("", "_right") if document["side"] == "both" else ("",)
     names = set()
+    known = {name for row in document["matrices"] for name in row}
     for number, row in enumerate(document["matrices"], start=1):
         where = f"matrix {number}: "
+        # Older results lack some, and then in every row.
+        if lacking := [name for name in _LATER if name in known and name not in row]:
+            raise ValueError(f"{where}{lacking[0]} is missing")
         _check_row(where, row, document["k"], document["epsilon"], suffixes)
         if row["name"] in names:
             raise ValueError(f"{where}its name stands twice")

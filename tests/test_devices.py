@@ -52,7 +52,7 @@ def test_compare_computes_there(device: str) -> None:
     assert result.provenance["device"] == device
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "nowhere", ""])
+@pytest.mark.parametrize("name", ["cuda:99", "nowhere", "meta", ""])
 def test_a_device_that_is_not_there_is_told(name: str) -> None:
     with pytest.raises(SpectraError, match="cannot be used here"):
         check_device(name)

@@ -215,7 +215,10 @@ def test_half_precision_is_computed_in_single(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 0}, "k must be at least 1"),
+        ({"k": 0}, "k must be a whole number of at least 1"),
+        ({"k": 1.5}, "k must be a whole number"),
+        ({"epsilon": "x"}, "epsilon must be a number or several"),
+        ({"epsilon": None}, "epsilon must be a number or several"),
         ({"side": "up"}, "side must be one of left, right, both"),
         ({"method": "guess"}, "method must be one of auto, exact"),
     ],

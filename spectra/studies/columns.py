@@ -19,6 +19,22 @@ FIELDS = (
 )  # fmt: skip
 
 
+def problem(result: Comparison) -> str:
+    """Why not all of a checkpoint could be compared, as something is wrong with it; empty where all was."""
+    if result.failed:
+        return result.failed
+    for row in result.skipped[result.skipped["problem"]].itertuples(index=False):
+        return f"{result.tuned}: {row.name} was not compared, as {row.reason}; mend it first"
+    return ""
+
+
+def whole(result: Comparison) -> Comparison:
+    """The same; SpectraError where a matrix could not be compared, as a count over the rest would say too little."""
+    if reason := problem(result):
+        raise SpectraError(reason)
+    return result
+
+
 def comparison_columns(result: Comparison) -> dict[str, Any]:
     """What one comparison says, as columns of a run."""
     table = result.matrices

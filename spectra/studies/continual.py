@@ -22,6 +22,7 @@ from ..trainer.loading import load_tokenizer, model_directory, quiet_libraries
 from ..trainer.run import by_content
 from ..trainer.tasks import load_task
 from ..weights import graft, open_checkpoint
+from .columns import whole
 from .forgetting import Reference, text_provenance
 from .probing import probe_accuracy
 from .study import Study, versions
@@ -133,7 +134,8 @@ def continual(
                 now = _merged_stage(plan.replace(base=str(before)), folder, report)
                 report(4, 5, "comparing")
                 for column, base in (("num_intruders", original), ("num_new_intruders", before)):
-                    measured[column] = compare(base, now, k=k, epsilon=epsilon, device=device).num_intruders
+                    result = whole(compare(base, now, k=k, epsilon=epsilon, device=device))
+                    measured[column] = result.num_intruders
             if reference is not None:
                 row = reference.measure(open_checkpoint(now))
                 measured |= {"forgetting": row["rise"], "forgetting_standard_error": row["rise_standard_error"]}

@@ -12,6 +12,7 @@ import pandas as pd
 from ..comparing import compare, differs
 from ..errors import RecipeError
 from ..trainer import Run
+from .columns import whole
 from .study import Study, versions
 from .sweep import epsilon_list
 
@@ -62,7 +63,7 @@ def dynamics(
             rows.append({**entry, **unmoved, "mean_singular_value": math.nan})
             rows[-1] |= {"spike_ratio": 0.0, "relative_delta": 0.0}
             continue
-        result = results[path]
+        result = whole(results[path])
         vectors = result.vectors
         new = vectors[vectors["max_cosine_upper"] < widest]
         rows.append(

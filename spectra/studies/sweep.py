@@ -19,7 +19,15 @@ from ..intruders import check_options
 from ..trainer import Recipe, Run, train
 from ..trainer.run import clear, find_finished, held, input_digests
 from ..weights import open_checkpoint
-from .columns import comparison_columns, existing_columns, recipe_columns, training_columns, vector_columns
+from .columns import (
+    comparison_columns,
+    existing_columns,
+    problem,
+    recipe_columns,
+    training_columns,
+    vector_columns,
+    whole,
+)
 from .forgetting import Reference, text_provenance
 from .grid import recipes
 from .study import Study, versions
@@ -117,7 +125,7 @@ def sweep(
                     if found is None:
                         run = _trained(recipe, run_folder, report)
                         report(1, 1, "measuring")
-                        result = compare(base, run.path, device=device, **comparing)
+                        result = whole(compare(base, run.path, device=device, **comparing))
                         row = training_columns(run) | comparison_columns(result)
                         if reference is not None:
                             lost = reference.measure(open_checkpoint(run.path))
@@ -174,8 +182,8 @@ def sweep_existing(
         names.append(name)
         if (before := names.count(name)) > 1:
             name = f"{name} ({before})"
-        if result.failed:
-            rows.append({"run": name, "status": "failed", "reason": result.failed, **known})
+        if reason := problem(result):
+            rows.append({"run": name, "status": "failed", "reason": reason, **known})
             continue
         rows.append({"run": name, "status": "done", "reason": "", **known, **comparison_columns(result)})
         frames.append(vector_columns(result).assign(run=name))

@@ -44,7 +44,8 @@ def last_whole(partial: Path) -> Point | None:
 
 def _checkpoints(partial: Path) -> list[Path]:
     """The newest first."""
-    return sorted(partial.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    folders = (path for path in partial.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal())
+    return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -186,13 +186,21 @@ class _Scales:
 
     config: Config
     patterns: Patterns
+    ranks: Patterns
     rank_stabilised: bool
 
     @classmethod
     def of(cls, config: Config) -> _Scales:
         alphas = config.section("alpha_pattern")
         values = {pattern: alphas.number(pattern, default=_ALPHA, most=_GREATEST_ALPHA) for pattern in alphas}
-        return cls(config, Patterns(values, alphas.source), config.flag("use_rslora"))
+        section = config.section("rank_pattern")
+        ranks = {pattern: section.count(pattern, default=None) for pattern in section}
+        return cls(config, Patterns(values, alphas.source), Patterns(ranks, section.source), config.flag("use_rslora"))
+
+    def rank_of(self, module: str) -> int | None:
+        """The rank that the config gives a module; None where it gives none."""
+        rank: int | None = self.ranks.value(module, self.config.count("r", default=None))
+        return rank
 
     def of_module(self, module: str, rank: int) -> float:
         alpha = self.patterns.value(module, self.config.number("lora_alpha", default=_ALPHA, most=_GREATEST_ALPHA))
@@ -222,6 +230,10 @@ def _update(label: str, module: str, found: Mapping[str, Stored], scales: _Scale
         raise _damaged(
             label, module, f"has factors of shape {list(B.shape)} and {list(A.shape)}, which do not multiply"
         )
+    if (rank := scales.rank_of(module)) not in (None, A.shape[0]):
+        raise _damaged(label, module, f"has factors of rank {A.shape[0]}, where its config says {rank}")
+    if magnitude is None and scales.config.flag("use_dora"):
+        raise _damaged(label, module, "has no DoRA magnitudes, which its config says there are")
     update = LoraUpdate(A, B, scales.of_module(module, A.shape[0]), embedding, magnitude)
     if magnitude is not None and math.prod(magnitude.shape) != update.shape[1 if embedding else 0]:
         raise _damaged(

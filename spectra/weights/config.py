@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from ..errors import CheckpointError
 from ..text_files import read_json_object
@@ -44,7 +44,11 @@ class Config(dict[str, Any]):
         """The same with another value under this name."""
         return Config({**self, name: value}, self.source)
 
-    def count(self, *names: str, default: int) -> int:
+    @overload
+    def count(self, *names: str, default: int) -> int: ...
+    @overload
+    def count(self, *names: str, default: None) -> int | None: ...
+    def count(self, *names: str, default: int | None) -> int | None:
         """A whole number from 1 on, under the first of these names that is there."""
         for name in names:
             value = self.get(name)

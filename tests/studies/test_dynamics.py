@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from spectra import Recipe, RecipeError, compare, dynamics, train
+from spectra import Recipe, RecipeError, SpectraError, compare, dynamics, train
 
 
 def test_each_checkpoint_is_compared_with_the_base(pico: dict[str, Path], tmp_path: Path) -> None:
@@ -23,6 +24,20 @@ def test_each_checkpoint_is_compared_with_the_base(pico: dict[str, Path], tmp_pa
     assert row["best_rank"] == new["index"].min() + 1
     assert row["mean_singular_value"] == pytest.approx(new["singular_value"].mean())
     assert study.table["spike_ratio"].is_monotonic_increasing
+
+
+def test_a_checkpoint_with_a_broken_matrix_is_told(pico: dict[str, Path], tmp_path: Path) -> None:
+    recipe = Recipe(
+        base=str(pico["bert"]), task=str(pico["labelled"]), rank=1, max_steps=4, batch_size=4, max_length=16,
+        learning_rate=0.1, checkpoints=2,
+    )  # fmt: skip
+    run = train(recipe, tmp_path / "run")
+    file = run.checkpoints[0] / "adapter_model.safetensors"
+    tensors = load_file(file)
+    next(tensor for name, tensor in tensors.items() if "lora_A" in name).flatten()[0] = float("nan")
+    save_file(tensors, file)
+    with pytest.raises(SpectraError, match=r"was not compared, as the tuned checkpoint holds 1 NaN or Inf values here"):
+        dynamics(run.path, k=4, epsilon=0.9)
 
 
 def test_a_run_without_checkpoints_has_none(pico: dict[str, Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import spectra
 from spectra import Recipe, RecipeError, SpectraError, Study, compare, forgetting, sweep, sweep_existing, train
 from spectra.studies import sweep as module
 from tests.failing import WRITES, content, each_failure
-from tests.oracles import pico_model
+from tests.oracles import pico_model, pico_state, tuned_state
 from tests.processes import start, waiting
 
 FAST = {"num_sequences": 4, "length": 12, "k": 3, "epsilon": [0.5, 0.9]}
@@ -281,6 +281,20 @@ def test_one_checkpoint_elsewhere_and_models_in_memory_have_names_of_their_own()
     assert all(len(name) < 60 for name in twice["run"])
     with pytest.raises(SpectraError, match="nowhere"):  # not a letter at a time
         sweep_existing(base, "./nowhere", k=3)
+
+
+def test_an_existing_checkpoint_with_a_broken_matrix_has_no_count() -> None:
+    base = pico_state()
+    whole, broken = tuned_state(base), tuned_state(base)
+    broken["layers.0.self_attn.q_proj.weight"][0, 0] = float("nan")
+    table = sweep_existing(base, [whole, broken], k=4).table
+    assert table["status"].tolist() == ["done", "failed"]
+    assert "q_proj was not compared, as the tuned checkpoint holds 1 NaN or Inf values here" in table["reason"][1]
+    assert table["num_intruders_0.5"].isna().tolist() == [False, True]
+    table = sweep_existing(
+        {**base, "layers.0.self_attn.q_proj.weight": broken["layers.0.self_attn.q_proj.weight"]}, [whole]
+    )
+    assert table.table["status"].tolist() == ["failed"]  # so it is where the base is broken
 
 
 def test_models_in_memory_are_no_run_of_the_working_directory(

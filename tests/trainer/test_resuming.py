@@ -28,6 +28,14 @@ def test_the_newest_whole_point_is_kept_and_taken(tmp_path: Path) -> None:
     assert last_whole(tmp_path) == Point(tmp_path / "checkpoint-10", 5.0)
 
 
+def test_a_folder_that_is_no_point_is_left_alone(tmp_path: Path) -> None:
+    point = _saved(tmp_path, 4)
+    mark_whole(Point(point, 1.5))
+    (tmp_path / "checkpoint-tmp").mkdir()
+    assert last_whole(tmp_path) == Point(point, 1.5)
+    assert (tmp_path / "checkpoint-tmp").is_dir()
+
+
 def test_a_point_that_was_killed_when_its_mark_was_written_is_whole(tmp_path: Path) -> None:
     point = Point(_saved(tmp_path, 8), 4.0)
     mark_whole(point)

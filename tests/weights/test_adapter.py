@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,31 @@ def test_sound_factors_are_taken() -> None:
         "conv": (5, 12),
         "embed": (9, 4),
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"r": 3}, "has factors of rank 2, where its config says 3; save the adapter again"),
+        ({"r": 2, "rank_pattern": {"q": 4}}, "'q' has factors of rank 2, where its config says 4"),
+        ({"r": 0}, "r is 0, and has to be a whole number from 1"),
+        ({"r": -4}, "r is -4, and has to be a whole number from 1"),
+        ({"r": "x"}, "r is 'x', and has to be a whole number from 1"),
+        ({"rank_pattern": "x"}, "rank_pattern is 'x', and has to be an object"),
+        ({"rank_pattern": {"q": "x"}}, "q is 'x', and has to be a whole number from 1"),
+    ],
+)
+def test_a_config_that_its_factors_do_not_fit_is_one_sentence(config: dict[str, Any], message: str) -> None:
+    for sound in ({}, {"r": 2}, {"r": None}, {"r": 5, "rank_pattern": {"q": 2, "conv": 2, "embed": 2}}):
+        assert _adapter({}, sound).updates["q"].rank == 2  # the negative control
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        _adapter({}, config)
+
+
+def test_dora_without_its_magnitudes_is_no_lora() -> None:
+    assert _adapter({}, {"use_dora": True}).updates["q"].magnitude is not None
+    with pytest.raises(CheckpointError, match="'q' has no DoRA magnitudes, which its config says there are"):
+        _adapter({"q.lora_magnitude_vector": None}, {"use_dora": True})
 
 
 @pytest.mark.parametrize(
