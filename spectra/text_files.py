@@ -157,17 +157,21 @@ def read_yaml(path: str | Path, *, limit: int = MAX_YAML, error: type[SpectraErr
         itself, has more than 100,000 values once its aliases are written out, or holds an integer of more than
         64 bits or half a character.
     """
-    text = read_text(path, limit=limit, error=error)
+    return parse_yaml(read_text(path, limit=limit, error=error), str(path), error=error)
+
+
+def parse_yaml(text: str, where: str, *, error: type[SpectraError] = SpectraError) -> Any:
+    """As `read_yaml`, from text that was read from `where`."""
     try:
         found = BoundedLoader(text).get_single_data()
         _check(found)
     except yaml.MarkedYAMLError as reason:
         line = f"line {reason.problem_mark.line + 1}: " if reason.problem_mark else ""
-        raise error(f"{path}: {line}cannot be read as YAML ({reason.problem}); mend it there") from reason
+        raise error(f"{where}: {line}cannot be read as YAML ({reason.problem}); mend it there") from reason
     except yaml.YAMLError as reason:
-        raise error(f"{path}: cannot be read as YAML ({' '.join(str(reason).split())}); mend it there") from reason
+        raise error(f"{where}: cannot be read as YAML ({' '.join(str(reason).split())}); mend it there") from reason
     except _UnusableError as reason:
-        raise error(f"{path}: {reason}") from reason
+        raise error(f"{where}: {reason}") from reason
     return found
 
 

@@ -14,6 +14,7 @@ FILES = {
     "adapter_config.json": json.dumps({"base_model_name_or_path": "org/base"}),
     "config.json": json.dumps({"_name_or_path": "/somewhere/base"}),
     "recipe.yaml": "base: ./base\ntask: t.csv\n",
+    "README.md": "---\nlicense: mit\nbase_model:\n- org/base\n---\n# A model\n",
 }
 
 
