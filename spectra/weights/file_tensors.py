@@ -127,9 +127,11 @@ class FileTensor:
             if count:
                 self.file.read_into(buffer.numpy().data, start)
         except (OSError, MemoryError, RuntimeError) as error:  # torch's word for no memory is RuntimeError
+            advice = "leave the file alone while it is read, or download or save it again"
+            if not isinstance(error, OSError):
+                advice = "leave it out, or use a machine with more memory"
             raise CheckpointError(
-                f"{self.file.path}: tensor {self.name!r} cannot be read ({_reason(error)}); "
-                "leave the file alone while it is read, or download or save it again"
+                f"{self.file.path}: tensor {self.name!r} cannot be read ({_reason(error)}); {advice}"
             ) from error
         return buffer.view(self.dtype).as_strided(shape, stride)
 

@@ -56,6 +56,10 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
             if found.base.tensor in tied:
                 raise _untie(tuned, found.base.tensor)
             W0 = found.read_base(dtype=torch.float32, device=str(next(model.parameters()).device))
+            if not is_finite(W0):
+                raise CheckpointError(
+                    f"{base.label}: {found.base.tensor} holds NaN or Inf before {tuned.label} is added; use another base"
+                )
             found.base.write(found.read_whole(W0))
             written.add(found.base.tensor)
     short = {drop(name, pairing.dropped_prefixes[0]): name for name in base.tensors}

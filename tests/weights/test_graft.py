@@ -151,3 +151,15 @@ def test_an_adapter_that_is_not_finite_is_refused(factor: str) -> None:
         next(p for name, p in adapted.named_parameters() if factor in name)[0, 0] = torch.nan
     with pytest.raises(CheckpointError, match=r"q_proj\.weight would hold NaN or Inf in the model"):
         graft(pico_model("llama"), open_checkpoint(adapted))
+
+
+def test_a_base_that_is_not_finite_is_the_one_that_is_named() -> None:
+    adapted = get_peft_model(pico_model("llama"), LoraConfig(r=2, target_modules=["q_proj"]))
+    randomise_adapter(adapted)
+    base = pico_model("llama")
+    with torch.no_grad():
+        base.model.layers[0].self_attn.q_proj.weight[0, 0] = torch.nan
+    with pytest.raises(
+        CheckpointError, match=r"layers\.0\.self_attn\.q_proj\.weight holds NaN or Inf before .* is added"
+    ):
+        graft(base, open_checkpoint(adapted))
