@@ -58,7 +58,8 @@ def graft(model: nn.Module, tuned: Checkpoint | Adapter) -> list[str]:
             W0 = found.read_base(dtype=torch.float32, device=str(next(model.parameters()).device))
             if not is_finite(W0):
                 raise CheckpointError(
-                    f"{base.label}: {found.base.tensor} holds NaN or Inf before {tuned.label} is added; use another base"
+                    f"{base.label}: {found.base.tensor} holds NaN or Inf before {tuned.label} is added; "
+                    "use another base"
                 )
             found.base.write(found.read_whole(W0))
             written.add(found.base.tensor)
