@@ -53,6 +53,7 @@ SPECTRA: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "pretrained": lambda rng, p: 1 / (1 + 8 * np.arange(p) / p) + 0.02 * rng.random(p),
     "geometric": lambda rng, p: 0.9 ** np.arange(p),
     "steep": lambda rng, p: 0.5 ** np.arange(p),
+    "steeper": lambda rng, p: 0.3 ** np.arange(p),
     "repeated": lambda rng, p: np.repeat(np.linspace(2.0, 0.2, -(-p // 3)), 3)[:p],
     "clustered": lambda rng, p: np.round(np.linspace(3.0, 0.3, p), 1) + 1e-6 * rng.random(p),
     "few values": lambda rng, p: np.sort(rng.choice([2.0, 1.1, 0.7, 0.2], p))[::-1],

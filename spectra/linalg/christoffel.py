@@ -76,7 +76,7 @@ def christoffel_peaks(
     nodes, first, last, settled = deflate(nodes, S[:, 0], S[:, -1], coupling, resolution)
     nodes = np.maximum(nodes, 0.0 if above is None else above)  # rounding can take them below
     # Where the bound is divided by λ, a node stands for any value that rounding allows.
-    scale = np.ones_like(nodes) if above is None else np.maximum(nodes - resolution[:, None], above)
+    scale = np.ones_like(nodes) if above is None else np.maximum(0.9 * nodes - resolution[:, None], above)
     masses = first**2 / scale
     near = np.abs(nodes[:, :, None] - nodes[:, None, :]) <= _TOGETHER * nodes[:, -1:, None]
     apart = (near * (masses * settled)[:, None, :]).sum(axis=2).max(axis=1, where=settled, initial=0.0)
@@ -86,6 +86,8 @@ def christoffel_peaks(
     afar = (coupling[:, None] * np.abs(first * last) * settled).sum(axis=1) / np.maximum(
         _TOGETHER * nodes[:, -1], _TINY
     )
+    if above is not None:  # at a λ more than a tenth below a node: small, but divided by a small λ
+        afar = afar + 10 * (coupling[:, None] * np.abs(first * last) * settled / nodes).sum(axis=1)
     # Out of the way, below zero, so that they bound no cell between the others.
     nodes = np.where(settled, -(nodes[:, -1:] + _TINY) * np.arange(1, t + 1), nodes)
     order = np.argsort(nodes, axis=1)

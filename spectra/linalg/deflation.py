@@ -16,6 +16,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+# Nodes further apart than so many resolutions stay two: to rotate them a little would give a node of small mass some of
+# the other's.
+_NEAR = 16.0
+
 
 def deflate(
     nodes: Array, first: Array, last: Array, coupling: Array, resolution: Array
@@ -54,7 +58,7 @@ def deflate(
         length = np.hypot(last[rows, i], last[:, j])
         c, s = last[:, j] / np.maximum(length, 1e-300), last[rows, i] / np.maximum(length, 1e-300)
         apart = nodes[:, j] - nodes[rows, i]
-        together = (i >= 0) & ~settled[:, j] & (np.abs(apart * c * s) <= resolution)
+        together = (i >= 0) & ~settled[:, j] & (apart <= _NEAR * resolution) & (np.abs(apart * c * s) <= resolution)
         if together.any():
             r, a = rows[together], i[together]
             c, s, apart = c[together], s[together], apart[together]

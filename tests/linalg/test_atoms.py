@@ -73,6 +73,7 @@ def _check_no_singular_vector_holds_more(
 @example(spectrum="rank deficient", shape=(29, 29), mixing=1, steps=1000, seed=3, dtype=torch.float64)
 # Squared values below the resolution of the squares.
 @example(spectrum="steep", shape=(14, 9), mixing=3, steps=9, seed=2617, dtype=torch.float32)
+@example(spectrum="steeper", shape=(50, 14), mixing=2, steps=14, seed=389975, dtype=torch.float64)
 def test_no_singular_vector_holds_more(
     spectrum: str, shape: tuple[int, int], mixing: int, steps: int, seed: int, dtype: torch.dtype
 ) -> None:

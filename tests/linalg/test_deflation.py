@@ -37,9 +37,11 @@ def test_coinciding_nodes_become_one_with_a_residual_and_settled_ones(num: int) 
 
 
 def test_a_pair_is_merged_by_what_it_costs_not_by_its_distance() -> None:
-    # 0.01 apart, but a rotation by 1e-3 moves the whole residual into one: the entry left is 1e-5.
-    assert _deflated([1, 1.01], [0.6, 0.8], [1e-3, 1.0])[3].tolist() == [True, False]
-    assert _deflated([1, 1.01], [0.6, 0.8], [0.5, 0.5])[3].tolist() == [False, False]
+    # 0.001 apart, but a rotation by 1e-2 moves the whole residual into one: the entry left is 1e-5.
+    assert _deflated([1, 1.001], [0.6, 0.8], [1e-2, 1.0])[3].tolist() == [True, False]
+    assert _deflated([1, 1.001], [0.6, 0.8], [0.5, 0.5])[3].tolist() == [False, False]
+    # Further apart they stay two, at whatever cost: a small rotation would give one some of the other's mass.
+    assert _deflated([1, 1.01], [0.6, 0.8], [1e-3, 1.0])[3].tolist() == [False, False]
 
 
 def test_rows_do_not_mix() -> None:
