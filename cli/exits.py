@@ -47,7 +47,7 @@ def exit_code(run: Callable[[], object]) -> int:
         where = f"{error.filename}: " if error.filename is not None else "the output: "
         say(f"error: {where}{error.strerror or error or type(error).__name__}; make room, or choose another place")
         return UNUSABLE
-    except Exception as error:
+    except Exception as error:  # whatever is left is a bug of ours, and ends in one line and a code of its own
         if _is_out_of_memory(error):
             say("error: there is not enough memory for this; end other programs, or use a machine that has more")
             return UNUSABLE

@@ -22,7 +22,7 @@ class BoundedLoader(yaml.SafeLoader):
         self.sizes: dict[int, int] = {}  # of each finished node, its aliases written out
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # untyped in yaml
         before = self.num_nodes
         self.depth += 1
         if self.depth > MAX_DEPTH:

@@ -134,7 +134,7 @@ def _without_plain_values(tensor: Tensor) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's word to whoever writes a compiler
             pointer = tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError):  # torch has two words for a tensor without a storage
         pointer = 0
     return "" if pointer or not tensor.numel() else NO_DATA
 

@@ -50,6 +50,7 @@ def open_torch(path: Path) -> dict[str, Stored]:
             f"{path}: refused, because it holds Python objects that would run code when loaded ({str(error)!r}); "
             "save its state dict alone, or convert it to safetensors"
         ) from error
+    # The last three are zipfile's, for numbers and methods that no archive of torch has.
     except (PickleError, zipfile.BadZipFile, OSError, ValueError, OverflowError, NotImplementedError) as error:
         raise CheckpointError(
             f"{path}: not a readable PyTorch file ({_first_line(error)}); download or save it again"
