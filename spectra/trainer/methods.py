@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from torch import nn
 from ..errors import RecipeError
 from ..weights import is_default
 from ..weights.names import HEAD
+from ..weights.patterns import NamePattern
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -77,10 +77,8 @@ def prepare(model: nn.Module, recipe: Recipe) -> Any:
     if recipe.modules == "all-linear":
         modules = [name for name in linear if is_default(name)]
     else:
-        try:
-            modules = [name for name in linear if re.fullmatch(recipe.modules, name)]
-        except re.error as error:
-            raise RecipeError(f"modules: {recipe.modules!r} is not a regular expression: {error}") from error
+        wanted = NamePattern(recipe.modules, error=RecipeError)
+        modules = [name for name in linear if wanted.fullmatch(name)]
     if not modules:
         raise RecipeError(
             f"modules: {recipe.modules!r} matches none of the linear modules, such as {', '.join(linear[:3])}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from .checkpoint import Checkpoint
 from .config import Config
 from .layout import Matrix, matrices
 from .names import EMBEDDING, HEAD, align, drop, is_default
+from .patterns import NamePattern
 from .stored import Skipped
 
 UNCHANGED = "unchanged: equal to the base"
@@ -174,11 +174,8 @@ def pair(
 
 def _selector(include: Iterable[str], exclude: Iterable[str]) -> Callable[[str], str | None]:
     """A function from a name to the reason for leaving it out, or None."""
-    try:
-        wanted = [re.compile(pattern) for pattern in include]
-        unwanted = [re.compile(pattern) for pattern in exclude]
-    except re.error as error:
-        raise PairingError(f"{error.pattern!r} is not a regular expression: {error}") from error
+    wanted = [NamePattern(pattern, error=PairingError) for pattern in include]
+    unwanted = [NamePattern(pattern, error=PairingError) for pattern in exclude]
 
     def reason(name: str) -> str | None:
         if any(pattern.search(name) for pattern in unwanted):

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from typing import Any
 
 import pytest
 
-from spectra import CheckpointError
+from spectra import CheckpointError, PairingError, RecipeError
 from spectra.weights import patterns
-from spectra.weights.patterns import Patterns
+from spectra.weights.patterns import NamePattern, Patterns
 
 MODULES = [
     "model.layers.0.self_attn.q_proj",
@@ -94,3 +96,35 @@ def test_all_patterns_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Patterns(values, "x")
     with pytest.raises(CheckpointError, match="its patterns take longer than 3 seconds"):
         found.value("c", 0)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["q_proj", r"layers\.0\.", "(?!x)a", r"(a)\1", "[", "", ".*", r"a{2,3}b?", "(?P<n>a)"]
+)
+def test_the_users_own_patterns_match_as_in_python(pattern: str) -> None:
+    names = ("layers.0.q_proj", "aa", "aab", "", "xlayers10")
+    try:
+        expected = re.compile(pattern)
+    except re.error:
+        with pytest.raises(PairingError, match="is not a regular expression"):
+            NamePattern(pattern, error=PairingError)
+        return
+    found = NamePattern(pattern, error=PairingError)
+    assert [found.search(name) for name in names] == [bool(expected.search(name)) for name in names]
+    assert [found.fullmatch(name) for name in names] == [bool(expected.fullmatch(name)) for name in names]
+
+
+@pytest.mark.parametrize("pattern", ["((.*)*)*x", "(a|a)*b", "(.*.*.*.*)*x"])
+def test_the_users_own_patterns_end_too(pattern: str) -> None:
+    started = time.monotonic()
+    found = NamePattern(pattern, error=PairingError)
+    with contextlib.suppress(PairingError):
+        for _ in range(200):
+            found.search("a" * 60)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("pattern", ["a" * 501, "(a{1000}){1000}", "(?:abc){e<=3}"])
+def test_the_users_own_patterns_are_bounded(pattern: str) -> None:
+    with pytest.raises(RecipeError, match="is longer or repeats more than a name needs"):
+        NamePattern(pattern, error=RecipeError)
