@@ -281,7 +281,7 @@ ADAPTER_BASE = {
 _KINDS = [torch.float32] * 6 + [
     torch.float16,
     torch.int8,
-    torch.complex64,
+    torch.int64,  # complex numbers are none that the library writes at the lower bound
     torch.float8_e4m3fn,
     torch.bool,
     torch.float64,

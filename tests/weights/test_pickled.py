@@ -148,7 +148,7 @@ CALLS: dict[str, Callable[[Path], Call]] = {
     "webbrowser": lambda m: Call(Name("webbrowser", "os.mkdir"), (str(m),)),
     "multiprocessing": lambda m: Call(Name("multiprocessing.util", "os.mkdir"), (str(m),)),
     "numpy.f2py": lambda m: Call(
-        Name("numpy.f2py.crackfortran", "param_eval"), (f"__import__('os').mkdir({str(m)!r}) or 1", {}, {})
+        Name("numpy.f2py.crackfortran", "myeval"), (f"__import__('os').mkdir({str(m)!r}) or 1", {}, {})
     ),
     "numpy.testing": lambda m: Call(Name("numpy.testing", "runstring"), (_python(m), {})),
     "numpy.load": lambda m: Call(Name("numpy", "load"), (_evil_npy(m), None, True)),
