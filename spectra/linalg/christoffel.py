@@ -73,7 +73,7 @@ def christoffel_peaks(
     T[:, range(t), range(t)] = diagonal
     T[:, range(t - 1), range(1, t)] = T[:, range(1, t), range(t - 1)] = off_diagonal
     nodes, S = np.linalg.eigh(T)
-    nodes, first, last, settled = deflate(nodes, S[:, 0], S[:, -1], coupling, resolution)
+    nodes, first, last, settled, coupled = deflate(nodes, S[:, 0], S[:, -1], coupling, resolution)
     nodes = np.maximum(nodes, 0.0 if above is None else above)  # rounding can take them below
     # Where the bound is divided by λ, a node stands for any value that rounding allows.
     scale = np.ones_like(nodes) if above is None else np.maximum(0.9 * nodes - resolution[:, None], above)
@@ -82,12 +82,12 @@ def christoffel_peaks(
     apart = (near * (masses * settled)[:, None, :]).sum(axis=2).max(axis=1, where=settled, initial=0.0)
     if (np.maximum(masses.max(axis=1), apart) >= enough).any():
         return np.full(k, np.inf)
-    # What settled nodes further away than that can add to a_u: next to b a_u, n_u >= 1/b².
-    afar = (coupling[:, None] * np.abs(first * last) * settled).sum(axis=1) / np.maximum(
-        _TOGETHER * nodes[:, -1], _TINY
-    )
-    if above is not None:  # at a λ more than a tenth below a node: small, but divided by a small λ
-        afar = afar + 10 * (coupling[:, None] * np.abs(first * last) * settled / nodes).sum(axis=1)
+    # What settled nodes can add to a_u where λ is further from them than half of that: next to b a_u, n_u >= 1/b².
+    residuals = coupling[:, None] * np.abs(last)
+    distances = np.broadcast_to(np.maximum(_TOGETHER / 2 * nodes[:, -1:], 1e-140), nodes.shape)
+    if above is not None:  # or below nine tenths of one: little, but divided by a small λ
+        distances = np.minimum(distances, 0.1 * nodes)
+    afar = (settled * np.abs(first) * (residuals / distances + coupled / distances**2)).sum(axis=1)
     # Out of the way, below zero, so that they bound no cell between the others.
     nodes = np.where(settled, -(nodes[:, -1:] + _TINY) * np.arange(1, t + 1), nodes)
     order = np.argsort(nodes, axis=1)

@@ -23,7 +23,7 @@ _NEAR = 16.0
 
 def deflate(
     nodes: Array, first: Array, last: Array, coupling: Array, resolution: Array
-) -> tuple[Array, Array, Array, npt.NDArray[np.bool_]]:
+) -> tuple[Array, Array, Array, npt.NDArray[np.bool_], Array]:
     """Rotate coinciding nodes apart, and mark those without a residual.
 
     Parameters
@@ -41,16 +41,19 @@ def deflate(
         ``Σ first²`` is as before.
     settled : ndarray of bool, shape (k, t)
         Nodes without a residual.
+    coupled : ndarray, shape (k, t)
+        What a rotation left between a settled node and the one with the residual of both, times that residual: zero for
+        nodes that were not rotated.
 
     Examples
     --------
     >>> nodes, parts = np.array([[1.0, 1.0, 3.0]]), np.array([[0.6, 0.8, 0.0]])
-    >>> _, first, _, settled = deflate(nodes, parts, np.full((1, 3), 3**-0.5), np.ones(1), np.full(1, 1e-6))
+    >>> _, first, _, settled, _ = deflate(nodes, parts, np.full((1, 3), 3**-0.5), np.ones(1), np.full(1, 1e-6))
     >>> settled[0].tolist(), first[0].round(2).tolist()
     ([True, False, False], [-0.14, 0.99, 0.0])
     """
     nodes, first, last = nodes.copy(), first.copy(), last.copy()
-    rows = np.arange(len(nodes))
+    rows, coupled = np.arange(len(nodes)), np.zeros_like(nodes)
     settled = coupling[:, None] * np.abs(last) <= resolution[:, None]
     before = np.where(settled[:, 0], -1, 0)  # the last node so far that has a residual; none is -1
     for j in range(1, nodes.shape[1]):
@@ -66,5 +69,6 @@ def deflate(
             first[r, a], first[r, j] = c * first[r, a] - s * first[r, j], s * first[r, a] + c * first[r, j]
             nodes[r, a], nodes[r, j] = nodes[r, a] + apart * s**2, nodes[r, j] - apart * s**2
             settled[r, a] = True
+            coupled[r, a] = coupling[r] * length[together] * np.abs(apart * c * s)
         before = np.where(settled[:, j], before, j)
-    return nodes, first, last, settled
+    return nodes, first, last, settled, coupled
