@@ -36,8 +36,9 @@ def last_whole(partial: Path) -> Point | None:
     for folder in _checkpoints(partial):
         remove_leftovers(folder)
         mark = noted(folder / _MARK)
-        if mark.get("files") == _digests(folder):
-            return Point(folder, mark["seconds"])
+        seconds = mark.get("seconds")
+        if isinstance(seconds, (int, float)) and mark.get("files") == _digests(folder):
+            return Point(folder, seconds)
         shutil.rmtree(folder)  # cut off while it was saved, or damaged since
     return None
 

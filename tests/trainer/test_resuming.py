@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,9 @@ HALVES: dict[str, Callable[[Path], object]] = {
     "a mark that is no mapping": lambda folder: (folder / "whole.json").write_text("[1]"),
     "a mark too deep": lambda folder: (folder / "whole.json").write_text("[" * 100_000),
     "a mark that is no text": lambda folder: (folder / "whole.json").write_bytes(b"\xff\xfe"),
+    "a mark without its seconds": lambda folder: (folder / "whole.json").write_text(
+        json.dumps({"files": json.loads((folder / "whole.json").read_text())["files"]})
+    ),
     "one byte changed": lambda folder: (folder / "model.safetensors").write_bytes(b"\t" * 9 + b"\b"),
     "a file missing": lambda folder: (folder / "model.safetensors").unlink(),
     "a file more": lambda folder: (folder / ".tmpXYZ").write_bytes(b""),
